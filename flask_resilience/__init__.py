@@ -1,0 +1,34 @@
+"""A resilience layer for Flask: identity, limits, outbound calls that hold, logs that tie them."""
+
+from .context import current_request_id
+from .errors import (
+    CallRejectedError,
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineExceededError,
+    ResilienceError,
+)
+from .extension import Resilience
+from .inbound.middleware import RequestIDMiddleware
+from .outbound.session import ResilientSession
+from .policies.circuit_breaker import CircuitBreakerPolicy
+from .policies.client import ClientOptions
+from .policies.retry import RetryPolicy
+from .telemetry.logging import configure_logging, get_logger
+
+__all__ = [
+    "CallRejectedError",
+    "CircuitBreakerPolicy",
+    "CircuitOpenError",
+    "ClientOptions",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "RequestIDMiddleware",
+    "Resilience",
+    "ResilienceError",
+    "ResilientSession",
+    "RetryPolicy",
+    "configure_logging",
+    "current_request_id",
+    "get_logger",
+]

@@ -1,0 +1,138 @@
+"""What happened, as frozen values: the one thing policies and middleware report.
+
+A listener is any callable that takes an event; it is called with no lock held, and what it raises
+changes nothing (see :mod:`flask_resilience.telemetry.dispatch`). Durations are float seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished:
+    """One exchange with an upstream came to an end.
+
+    :param attempt: Its number within the call to this upstream, from 1.
+    :param status: Status of the answer; ``None`` if there was none.
+    :param error_type: Class of the exception; ``None`` if there was an answer.
+    :param failed: Whether the attempt was worth another one.
+    :param circuit_state: State of the upstream's circuit afterwards.
+    """
+
+    call_id: str
+    upstream: str
+    attempt: int
+    max_attempts: int
+    method: str
+    url: str
+    duration: float
+    failed: bool
+    circuit_state: str
+    status: int | None = None
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled:
+    """An attempt failed and the next one waits its turn.
+
+    :param reason: The status or the exception's class that asked for it.
+    :param wait: Pause before the next attempt.
+    :param retry_after: What the upstream asked for, if it did.
+    :param deadline_left: What is left of the call's total time before the pause.
+    """
+
+    call_id: str
+    upstream: str
+    attempt: int
+    reason: str
+    wait: float
+    deadline_left: float
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFinished:
+    """A call ended, with all its attempts, waits and redirects.
+
+    :param outcome: ``success``, ``failed``, ``exhausted``, ``not_retryable``, ``circuit_open`` or
+        ``deadline``.
+    :param stop_reason: Why no further attempt was made; ``None`` after a success.
+    :param duration: From the call to its last byte.
+    :param waited: The part of it spent waiting between attempts.
+    """
+
+    call_id: str
+    upstream: str
+    attempts: int
+    outcome: str
+    duration: float
+    waited: float
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged:
+    """The circuit of an upstream went from one state to another.
+
+    :param reason: What brought it about, in a word or two.
+    :param failures: Failures in a row at that moment.
+    :param open_for: How long it will reject calls, when it opened.
+    """
+
+    upstream: str
+    from_state: str
+    to_state: str
+    reason: str
+    failures: int
+    storage: str
+    open_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFinished:
+    """An inbound request was answered to its last byte, or its client left.
+
+    :param route: The URL rule that matched; ``None`` if none did.
+    :param time_to_first_byte: From the start to the headers of the answer.
+    :param outcome: ``ok``, ``client_error``, ``rate_limited``, ``server_error``, ``stream_error``
+        or ``client_disconnected``.
+    """
+
+    method: str
+    path: str
+    status: int
+    body_size: int
+    duration: float
+    time_to_first_byte: float
+    outcome: str
+    route: str | None = None
+    endpoint: str | None = None
+    client_address: str | None = None
+    user_agent: str | None = None
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """An exception escaped the code that served a request."""
+
+    error: BaseException = field(repr=False)
+
+
+Event: TypeAlias = (
+    AttemptFinished
+    | RetryScheduled
+    | CallFinished
+    | CircuitChanged
+    | RequestFinished
+    | RequestFailed
+)
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+def ignore_event(event: Event) -> None:
+    """Listen to nothing: the default where no listener was given."""

@@ -1,0 +1,176 @@
+"""``Resilience``: the one object an app is given, and what it wires together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+from flask import Flask, request
+from flask.logging import default_handler
+from flask_limiter import Limiter
+
+from .clock import SYSTEM_CLOCK, Clock
+from .errors import ConfigurationError
+from .events import OnEvent, RequestFailed
+from .inbound.limits import LimitRule, Limits, exempt, limited
+from .inbound.middleware import RequestIDMiddleware
+from .inbound.problems import register_problems
+from .inbound.served import ERROR_TYPE_KEY
+from .outbound.errors import ESCAPING, problem_code
+from .outbound.session import ResilientSession
+from .policies.client import ClientOptions
+from .settings import Settings, load_settings
+from .state import EXTENSION, State, current_state
+from .storage.memory import MemoryStorage
+from .telemetry.dispatch import Dispatcher
+from .telemetry.logging import EventLog, configure_logging
+
+View = TypeVar("View", bound=Callable[..., Any])
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+)
+
+
+class Resilience:
+    """Give Flask apps request identity, limits, resilient outbound calls and JSON logs.
+
+    One object may serve several apps, which then share nothing but their decorated views.
+
+    :param app: An app to initialise at once.
+    :param clock: Where deadlines, waits and circuits take the time from.
+    :param defaults: Settings by lower-case name, as ``retry_attempts=3``; ``app.config`` overrides
+        them.
+    :raises ConfigurationError: If *app* is given and one of its settings is wrong.
+    """
+
+    def __init__(
+        self, app: Flask | None = None, *, clock: Clock = SYSTEM_CLOCK, **defaults: Any
+    ) -> None:
+        self._clock, self._defaults = clock, defaults
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Wire everything into *app*.
+
+        :raises ConfigurationError: If a ``RESILIENCE_*`` setting is unknown, wrong or contradicts
+            another.
+        :raises RuntimeError: If the app was initialised before.
+        """
+        if EXTENSION in app.extensions:
+            raise RuntimeError(
+                f"The app {app.import_name!r} already has flask-resilience; call init_app once."
+            )
+        settings = load_settings(app.config, self._defaults, app.import_name)
+        on_event = _start_telemetry(app, settings)
+        app.extensions[EXTENSION] = self._make_state(app, settings, on_event)
+        if settings.handle_errors:
+            register_problems(app, ESCAPING, problem_code)
+        _log_exceptions_as_events(app, on_event)
+        _put_middleware(app, settings, on_event, self._clock)
+
+    @property
+    def session(self) -> ResilientSession:
+        """Return the current app's session for calls to anywhere."""
+        return current_state().session
+
+    def client(self, name: str) -> ResilientSession:
+        """Return the session that ``RESILIENCE_CLIENTS`` configures under *name*.
+
+        :raises ConfigurationError: If there is none.
+        """
+        clients = current_state().clients
+        if name not in clients:
+            raise ConfigurationError(
+                f"RESILIENCE_CLIENTS has no client {name!r}; it has {sorted(clients)}.",
+                code="CFG-001",
+                key=name,
+            )
+        return clients[name]
+
+    @property
+    def limiter(self) -> Limiter:
+        """Return the current app's Flask-Limiter."""
+        return current_state().limits.limiter
+
+    def limit(
+        self,
+        limit: str | Callable[[], str],
+        *,
+        key: Callable[[], str] | None = None,
+        cost: int | Callable[[], int] = 1,
+        methods: Sequence[str] | None = None,
+    ) -> Callable[[View], View]:
+        """Limit a view, beside what ``RATE_LIMIT`` says; goes under ``@app.route``.
+
+        :param limit: As in ``"5/minute"`` or ``"1/second;10 per hour"``, or a function of no
+            arguments that gives it.
+        :param key: Gives what is counted, instead of the client's address.
+        :param cost: What one request takes from the quota, or a function that gives it.
+        :param methods: The verbs it holds for; ``None`` for all.
+        :raises ConfigurationError: If the limit cannot be read, or the view is exempt.
+        """
+        rule = LimitRule(limit=limit, key=key, cost=cost, methods=methods)
+        return lambda view: limited(view, rule, lambda: current_state().limits)
+
+    def exempt(self, view: View) -> View:
+        """Free a view from every limit; goes under ``@app.route``.
+
+        :raises ConfigurationError: If the view has a limit of its own.
+        """
+        return exempt(view)
+
+    def _make_state(self, app: Flask, settings: Settings, on_event: Dispatcher) -> State:
+        storage = MemoryStorage(self._clock)
+
+        def session(options: ClientOptions) -> ResilientSession:
+            return ResilientSession(options, storage=storage, clock=self._clock, on_event=on_event)
+
+        return State(
+            settings=settings,
+            storage=storage,
+            on_event=on_event,
+            limits=Limits(
+                app, rate_limit=settings.rate_limit, strategy=settings.rate_limit_strategy
+            ),
+            session=session(settings.call),
+            clients={name: session(options) for name, options in settings.clients.items()},
+        )
+
+
+def _start_telemetry(app: Flask, settings: Settings) -> Dispatcher:
+    """Set the process's logging up, and return what turns this app's events into lines."""
+    configure_logging(settings.log_format, settings.log_level, settings.service_name)
+    if settings.log_format != "off":
+        logging.getLogger(app.name).removeHandler(default_handler)
+    return Dispatcher(EventLog(settings.log_level, settings.service_name))
+
+
+def _log_exceptions_as_events(app: Flask, on_event: OnEvent) -> None:
+    """Let the one line of ours take the place of Flask's, unless the app brings its own way."""
+    if type(app).log_exception is not Flask.log_exception:
+        return
+
+    def log_exception(exc_info: ExcInfo) -> None:
+        if exc_info[1] is not None:
+            request.environ[ERROR_TYPE_KEY] = type(exc_info[1]).__name__
+            on_event(RequestFailed(error=exc_info[1]))
+
+    app.log_exception = log_exception  # type: ignore[method-assign]  # Flask's hook for this
+
+
+def _put_middleware(app: Flask, settings: Settings, on_event: OnEvent, clock: Clock) -> None:
+    def propagates() -> bool:
+        wanted = app.config["PROPAGATE_EXCEPTIONS"]
+        return bool(app.testing or app.debug if wanted is None else wanted)
+
+    app.wsgi_app = RequestIDMiddleware(  # type: ignore[method-assign]  # Flask's hook for this
+        app.wsgi_app,
+        header=settings.request_id_header,
+        service=settings.service_name,
+        on_event=on_event,
+        clock=clock,
+        propagate_errors=propagates,
+    )

@@ -1,0 +1,85 @@
+"""The body of an answer on its way out: counted, in its own context, watched to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextvars import Context
+from typing import Any, cast
+
+from .served import Served
+
+SMALL = 64 * 1024
+"""Bytes a kernel takes at once: such a last chunk has gone as soon as it is handed over."""
+
+
+def watch_body(
+    body: Iterable[bytes], served: Served, context: Context, file_wrapper: Any
+) -> Iterable[bytes]:
+    """Return *body* so that *served* learns of its end.
+
+    :param file_wrapper: The server's class for files. One of its objects is returned itself, for
+        only so the server can send the file by ``sendfile``; its ``close`` tells of the end.
+    """
+    if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+        return _watch_file(body, served, context)
+    return _Body(body, served, context)
+
+
+class _Body:
+    """Iterates the app's body in the request's context."""
+
+    def __init__(self, body: Iterable[bytes], served: Served, context: Context) -> None:
+        self._body, self._served, self._context = body, served, context
+        self._chunks: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._context.run(self._next)
+
+    def _next(self) -> bytes:
+        served = self._served
+        try:
+            if self._chunks is None:
+                self._chunks = iter(self._body)
+            chunk = next(self._chunks)
+        except StopIteration:
+            served.finish()
+            raise
+        except Exception as error:
+            served.fail(error)
+            served.finish("stream_error")
+            raise
+        served.count(chunk)
+        if served.complete and len(chunk) <= SMALL:
+            served.finish()
+        return chunk
+
+    def close(self) -> None:
+        """Close the app's body; if that comes early, the client has left."""
+        self._context.run(self._close)
+
+    def _close(self) -> None:
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            served = self._served
+            served.finish(None if served.complete else "client_disconnected")
+
+
+def _watch_file(file: Any, served: Served, context: Context) -> Iterable[bytes]:
+    close = getattr(file, "close", None)
+
+    def close_and_finish() -> None:
+        if close is not None:
+            close()
+        context.run(served.finish)
+
+    try:
+        file.close = close_and_finish
+    except AttributeError:  # a server's own class may allow no new attribute
+        served.finish()
+    return cast("Iterable[bytes]", file)

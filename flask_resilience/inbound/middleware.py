@@ -1,0 +1,107 @@
+"""The outermost WSGI layer: identity, timing and the finish line of every request.
+
+Works around any WSGI app::
+
+    app = RequestIDMiddleware(app)
+
+The app runs in a copy of the current context, and so does the iteration of its body. What is bound
+in there cannot leak into the next request, even if a response is never closed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from structlog.contextvars import bind_contextvars
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..context import RequestContext, bind_request
+from ..events import OnEvent, ignore_event
+from .body import watch_body
+from .problems import CONTENT_TYPE, INTERNAL_ERROR, problem
+from .request_id import ENVIRON_KEY, accept_request_id, environ_name
+from .served import Served
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class RequestIDMiddleware:
+    """Give each request an ID, answer with it, and tell of the request when it is over.
+
+    :param app: The app it stands before.
+    :param header: Read, answered and written back into the environment.
+    :param service: Name of the app, for its log lines.
+    :param on_event: Told of the finish and of exceptions that escape the app.
+    :param propagate_errors: Asked when an exception escapes: whether the server shall have it, as
+        debuggers and tests want; otherwise a plain 500 is answered.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        header: str = "X-Request-ID",
+        service: str | None = None,
+        on_event: OnEvent = ignore_event,
+        clock: Clock = SYSTEM_CLOCK,
+        propagate_errors: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._app, self._header, self._service = app, header, service
+        self._on_event, self._clock, self._propagate_errors = on_event, clock, propagate_errors
+        self._environ_name = environ_name(header)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request in a context of its own."""
+        context = copy_context()
+        return context.run(self._serve, environ, start_response, context)
+
+    def _serve(
+        self, environ: WSGIEnvironment, start_response: StartResponse, context: Context
+    ) -> Iterable[bytes]:
+        request_id = accept_request_id(environ.get(self._environ_name))
+        environ[ENVIRON_KEY] = environ[self._environ_name] = request_id
+        bind_request(RequestContext(request_id, self._service))
+        bind_contextvars(request_id=request_id)
+        served = Served(environ, self._clock, self._on_event)
+        start = self._with_id(start_response, request_id, served)
+        try:
+            body = self._app(environ, start)
+        except Exception as error:
+            body = self._answer_escaped(error, environ, start, served)
+        return watch_body(body, served, context, environ.get("wsgi.file_wrapper"))
+
+    def _with_id(
+        self, start_response: StartResponse, request_id: str, served: Served
+    ) -> StartResponse:
+        """Return a ``start_response`` that answers exactly one ID and notes what is answered."""
+        name = self._header.lower()
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            others = [pair for pair in headers if pair[0].lower() != name]
+            served.begin(status, others)
+            write = start_response(status, [*others, (self._header, request_id)], *exc_info)
+            return served.counted(write)
+
+        return start
+
+    def _answer_escaped(
+        self,
+        error: Exception,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        served: Served,
+    ) -> Iterable[bytes]:
+        served.fail(error)
+        if self._propagate_errors():
+            served.finish("server_error")
+            raise error
+        members = problem(INTERNAL_ERROR, instance=environ.get("PATH_INFO", ""))
+        body = json.dumps(members).encode()
+        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
+        start_response("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
+        return [body]

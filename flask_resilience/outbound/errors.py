@@ -1,0 +1,59 @@
+"""The package's errors as ``requests`` knows them, and what an escaped failure means.
+
+A call made through a session raises these, so that ``except requests.RequestException`` written
+for a plain session still catches everything; :class:`flask_resilience.CircuitOpenError` catches
+them just as well.
+"""
+
+from __future__ import annotations
+
+from requests import ConnectionError as RequestsConnectionError
+from requests import ConnectTimeout, HTTPError, PreparedRequest, RequestException, Timeout
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+
+from .. import errors
+
+
+class CircuitOpenError(errors.CircuitOpenError, RequestsConnectionError):
+    """The circuit of an upstream is open; also a ``requests.ConnectionError``."""
+
+
+class DeadlineExceededError(errors.DeadlineExceededError, Timeout):
+    """A call used up its total time; also a ``requests.Timeout``."""
+
+
+def as_requests_error(
+    error: errors.CircuitOpenError | errors.DeadlineExceededError, request: PreparedRequest
+) -> CircuitOpenError | DeadlineExceededError:
+    """Return *error* as the ``requests`` exception that says the same of *request*."""
+    if isinstance(error, errors.CircuitOpenError):
+        kind: type[CircuitOpenError | DeadlineExceededError] = CircuitOpenError
+    else:
+        kind = DeadlineExceededError
+    same = kind(**error.details)
+    same.request = request
+    same.__cause__ = error.__cause__
+    return same
+
+
+def problem_code(error: Exception) -> str | None:
+    """Return the catalogue code of an upstream failure that escaped a view.
+
+    :return: ``None`` if it is no upstream's failure but the view's own mistake, as an invalid
+        URL or a 4xx answer made an exception by ``raise_for_status()``.
+    """
+    if isinstance(error, errors.ResilienceError):
+        return error.code
+    if isinstance(error, HTTPError):
+        return (
+            "NET-001" if error.response is not None and error.response.status_code >= 500 else None
+        )
+    if isinstance(error, (Timeout, ConnectTimeout)):
+        return "NET-002"
+    if isinstance(error, (RequestsConnectionError, ChunkedEncodingError, ContentDecodingError)):
+        return "NET-001"
+    return None
+
+
+ESCAPING: tuple[type[Exception], ...] = (errors.ResilienceError, RequestException)
+"""What an outbound call may raise into a view."""

@@ -1,0 +1,225 @@
+"""A ``requests.Session`` whose every call runs through the policies.
+
+The call's own business lives here: its deadline, its idempotency key, its base URL and its finish
+line. What belongs to one attempt of one hop lives in :mod:`flask_resilience.outbound.adapter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import requests
+from requests import PreparedRequest, Request, Response
+from requests.adapters import BaseAdapter
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..events import CallFinished, OnEvent, ignore_event
+from ..policies.breaker import CircuitStorage
+from ..policies.call import Call
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.client import SECONDS, ClientOptions
+from ..policies.deadline import Deadline
+from ..policies.retry import RetryPolicy
+from ..rules import Whole, check
+from ..storage.memory import MemoryStorage
+from .adapter import Guard, GuardedAdapter
+from .body import watch_body
+from .idempotency import IDEMPOTENCY_HEADER, header_value
+from .transport import DeadlineAdapter
+
+GetAdapter: TypeAlias = Callable[..., BaseAdapter]
+Verb: TypeAlias = Callable[..., Response]
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """The call a session is in the middle of."""
+
+    session: ResilientSession
+    call: Call
+    idempotency_key: str | None
+
+
+_running: ContextVar[_Running | None] = ContextVar("flask_resilience_call", default=None)
+
+
+class ResilientSession(requests.Session):
+    """Retry, break the circuit and keep the deadline of every call, whatever its verb.
+
+    With nothing failing it behaves as ``requests.Session`` does. Adapters mounted by the user, and
+    test doubles that replace ``get_adapter``, are guarded like the ones it brings.
+
+    :param options: Name, base URL, headers, time limits and policies.
+    :param retry: Instead of the policy of *options*.
+    :param breaker: Instead of the policy of *options*.
+    :param storage: Where its circuits live; by default in this session alone.
+    :param on_event: Told of attempts, waits, circuit changes and finished calls.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        breaker: CircuitBreakerPolicy | None = None,
+        storage: CircuitStorage | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        on_event: OnEvent = ignore_event,
+    ) -> None:
+        super().__init__()
+        options = options or ClientOptions()
+        options = replace(options, retry=retry or options.retry, breaker=breaker or options.breaker)
+        self._guard = Guard(options, storage or MemoryStorage(clock), clock, on_event)
+        self._replaced_get_adapter: GetAdapter | None = None
+        self.headers.update(options.headers)
+        self.mount("https://", DeadlineAdapter())
+        self.mount("http://", DeadlineAdapter())
+
+    def request(
+        self,
+        method: str,
+        url: str | bytes,
+        *args: Any,
+        deadline: float | None = None,
+        idempotent: bool = False,
+        idempotency_key: str | bool | None = None,
+        retries: int | None = None,
+        **kwargs: Any,
+    ) -> Response:
+        """Make a call; the other arguments are those of ``requests.Session.request``.
+
+        :param url: Absolute, or put behind the client's ``base_url``.
+        :param deadline: Total time of the call in seconds, instead of the setting.
+        :param idempotent: Whether sending it twice does no harm, for POST and PATCH.
+        :param idempotency_key: Sent as ``Idempotency-Key`` with every attempt; ``True`` mints one.
+        :param retries: Attempts after the first, instead of the setting; 0 for none.
+        :return: The last answer, good or bad.
+        :raises requests.RequestException: The last attempt's, as ``requests`` raises it.
+        :raises CircuitOpenError: If the circuit of the upstream is open; nothing was sent.
+        :raises DeadlineExceededError: If the total time ran out.
+        :raises ConfigurationError: If an argument is out of range.
+        """
+        call = self._new_call(deadline, retries, idempotent=idempotent)
+        address = url.decode() if isinstance(url, bytes) else url
+        with self._calling(_Running(self, call, header_value(idempotency_key))):
+            response = super().request(method, self._absolute(address), *args, **kwargs)
+        self._finish(call, response)
+        if self._guard.options.raise_for_status:
+            response.raise_for_status()
+        return response
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a prepared request, as a call of its own unless one is being made."""
+        if self._running_call() is not None:
+            return super().send(request, **kwargs)
+        call = self._new_call()
+        with self._calling(_Running(self, call, None)):
+            response = super().send(request, **kwargs)
+        self._finish(call, response)
+        return response
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare *request* with the session's settings and the call's idempotency key."""
+        prepared = super().prepare_request(request)
+        running = self._running_call()
+        if running is not None and running.idempotency_key is not None:
+            prepared.headers.setdefault(IDEMPOTENCY_HEADER, running.idempotency_key)
+        return prepared
+
+    @property
+    def get_adapter(self) -> GetAdapter:
+        """Return what finds the adapter for a URL and puts the policies before it."""
+        return self._guarded_adapter
+
+    @get_adapter.setter
+    def get_adapter(self, replacement: GetAdapter) -> None:
+        """Take another finder, as ``requests-mock`` does, without losing the policies."""
+        ours = replacement == self._guarded_adapter
+        self._replaced_get_adapter = None if ours else replacement
+
+    def _guarded_adapter(self, url: str) -> BaseAdapter:
+        find = self._replaced_get_adapter or super().get_adapter
+        running = self._running_call()
+        call = self._new_call() if running is None else running.call
+        return GuardedAdapter(find(url=url), self._guard, call)
+
+    def _running_call(self) -> _Running | None:
+        running = _running.get()
+        return running if running is not None and running.session is self else None
+
+    def _new_call(
+        self, deadline: float | None = None, retries: int | None = None, *, idempotent: bool = False
+    ) -> Call:
+        options, clock = self._guard.options, self._guard.clock
+        seconds = options.deadline if deadline is None else check("deadline", deadline, SECONDS)
+        retry = options.retry
+        if retries is not None:
+            retry = replace(retry, attempts=1 + check("retries", retries, Whole(0, 99)))
+        return Call(
+            retry=retry,
+            deadline=Deadline.after(seconds, clock),
+            started=clock.monotonic(),
+            idempotent=idempotent,
+        )
+
+    @contextmanager
+    def _calling(self, running: _Running) -> Iterator[None]:
+        """Make *running* the current call, and tell of it if it fails."""
+        token = _running.set(running)
+        try:
+            yield
+        except BaseException:
+            running.call.stop_reason = running.call.stop_reason or "error"
+            self._tell(running.call)
+            raise
+        finally:
+            _running.reset(token)
+
+    def _finish(self, call: Call, response: Response) -> None:
+        """Tell of an answered call once its last byte was read."""
+        if call.streaming:
+            watch_body(response, lambda error: self._finish_streamed(call, error))
+        else:
+            self._tell(call)
+
+    def _finish_streamed(self, call: Call, error: Exception | None) -> None:
+        if error is not None:
+            call.stop_reason = "deadline" if call.deadline.over else "error"
+        self._tell(call)
+
+    def _tell(self, call: Call) -> None:
+        if not call.upstream:
+            return  # it failed before it was clear whom it was for
+        self._guard.on_event(
+            CallFinished(
+                call_id=call.call_id,
+                upstream=call.upstream,
+                attempts=call.attempts,
+                outcome=call.outcome,
+                stop_reason=call.stop_reason,
+                duration=self._guard.clock.monotonic() - call.started,
+                waited=call.waited,
+            )
+        )
+
+    def _absolute(self, url: str) -> str:
+        base = self._guard.options.base_url
+        if base is None or "://" in url.split("?", 1)[0]:
+            return url
+        if not url or url.startswith("?"):
+            return base + url
+        return f"{base.rstrip('/')}/{url.lstrip('/')}"
+
+    if TYPE_CHECKING:
+        # The keywords of request() hold for every verb, which the types of requests deny.
+        get: Verb
+        options: Verb
+        head: Verb
+        post: Verb
+        put: Verb
+        patch: Verb
+        delete: Verb

@@ -1,0 +1,1 @@
+"""Pure rules: no Flask, requests, redis, logging or metrics in here."""

@@ -1,0 +1,186 @@
+"""The policies in their one order around one exchange: retry, circuit, then the wire.
+
+The call's deadline lies around all of it. An exchange is any callable that makes attempt number
+*n* and answers with what it came to; it raises only what no policy may touch, such as
+``KeyboardInterrupt``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar, cast
+
+from ..clock import Clock
+from ..errors import CircuitOpenError, DeadlineExceededError
+from ..events import AttemptFinished, OnEvent, RetryScheduled
+from .breaker import CircuitBreaker
+from .call import Call
+from .circuit_breaker import Permit
+from .outcome import Verdict
+from .retry import RetryLoop, RetryPolicy
+
+T = TypeVar("T")
+Settle = Callable[[Verdict], None]
+
+_attempting: ContextVar[bool] = ContextVar("flask_resilience_attempting", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Generic[T]):
+    """What an exchange came to.
+
+    :param value: What it gave, unless it failed with *error*.
+    :param method: For the log line, as *url*.
+    :param defer: Set while the body is still to be read: takes who must be told the verdict.
+    """
+
+    verdict: Verdict
+    method: str
+    url: str
+    value: T | None = None
+    error: Exception | None = None
+    defer: Callable[[Settle], None] | None = None
+
+    def result(self) -> T:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return cast("T", self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[T]):
+    """One exchange that was made."""
+
+    number: int
+    answer: Answer[T]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what it came to."""
+        return self.answer.verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline(Generic[T]):
+    """Run one exchange with one upstream under its policies.
+
+    :param timeout: The longest an attempt may take, in seconds; bounds the lease of a trial.
+    """
+
+    call: Call
+    breaker: CircuitBreaker
+    clock: Clock
+    on_event: OnEvent
+    timeout: float
+    exchange: Callable[[int], Answer[T]]
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """Return the call's policy; inside another call's attempt, one without retries."""
+        policy = self.call.retry
+        return replace(policy, attempts=1) if _attempting.get() else policy
+
+    def run(self) -> T:
+        """Return what the last attempt gave, good or bad, or raise what it raised.
+
+        :raises CircuitOpenError: If the circuit rejects the first attempt.
+        :raises DeadlineExceededError: If the time of the call is over.
+        """
+        if self.call.deadline.over:
+            raise self._too_late()
+        try:
+            last = self._attempt(1)
+        except CircuitOpenError:
+            self.call.stop_reason = "circuit_open"
+            raise
+        if last.verdict.failed:
+            loop = RetryLoop(self.retry, self, last)
+            last = loop.run()
+            self.call.stop_reason = loop.stop_reason
+        if last.answer.error is not None and self.call.deadline.over:
+            raise self._too_late() from last.answer.error
+        return last.answer.result()
+
+    def attempt(self, number: int) -> Attempt[T] | None:
+        """Make attempt *number*; ``None`` if the circuit rejects it."""
+        try:
+            return self._attempt(number)
+        except CircuitOpenError:
+            return None
+
+    def blocked(self) -> bool:
+        """Say whether the circuit would reject another attempt."""
+        return self.breaker.rejects()
+
+    def time_left(self) -> float:
+        """Return what is left of the call's deadline, in seconds."""
+        return self.call.deadline.left()
+
+    def pause(self, after: Attempt[T], wait: float) -> None:
+        """Tell of the wait, then wait."""
+        self.on_event(
+            RetryScheduled(
+                call_id=self.call.call_id,
+                upstream=self.breaker.upstream,
+                attempt=after.number,
+                reason=after.verdict.reason,
+                wait=wait,
+                retry_after=after.verdict.retry_after,
+                deadline_left=self.time_left(),
+            )
+        )
+        self.call.waited += wait
+        self.clock.sleep(wait)
+
+    def _too_late(self) -> DeadlineExceededError:
+        self.call.stop_reason = "deadline"
+        return DeadlineExceededError(
+            self.breaker.upstream, self.call.deadline.seconds, self.call.attempts
+        )
+
+    def _attempt(self, number: int) -> Attempt[T]:
+        permit = self.breaker.admit(self.timeout)
+        self.call.attempts += 1
+        started = self.clock.monotonic()
+        token = _attempting.set(True)
+        try:
+            answer = self.exchange(number)
+        except BaseException:
+            self.breaker.release(permit)
+            raise
+        finally:
+            _attempting.reset(token)
+        self._settle_when_read(answer, number, permit, started)
+        return Attempt(number, answer)
+
+    def _settle_when_read(
+        self, answer: Answer[T], number: int, permit: Permit, started: float
+    ) -> None:
+        def settle(verdict: Verdict) -> None:
+            self.breaker.record(permit, verdict)
+            self._tell(answer, verdict, number, self.clock.monotonic() - started)
+
+        if answer.defer is None:
+            settle(answer.verdict)
+        else:
+            answer.defer(settle)
+
+    def _tell(self, answer: Answer[T], verdict: Verdict, number: int, duration: float) -> None:
+        self.on_event(
+            AttemptFinished(
+                call_id=self.call.call_id,
+                upstream=self.breaker.upstream,
+                attempt=number,
+                max_attempts=self.retry.attempts,
+                method=answer.method,
+                url=answer.url,
+                status=verdict.status,
+                error_type=verdict.error_type,
+                failed=verdict.failed,
+                duration=duration,
+                circuit_state=self.breaker.state.value,
+            )
+        )

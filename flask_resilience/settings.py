@@ -1,0 +1,200 @@
+"""Every ``RESILIENCE_*`` key of ``app.config``, loaded into frozen, typed values.
+
+A key's default, range and meaning stand where they are used: here for the app's own, in
+:class:`~flask_resilience.policies.client.ClientOptions`,
+:class:`~flask_resilience.policies.retry.RetryPolicy` and
+:class:`~flask_resilience.policies.circuit_breaker.CircuitBreakerPolicy` for calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from .errors import ConfigurationError
+from .policies.circuit_breaker import CircuitBreakerPolicy
+from .policies.client import ClientOptions
+from .policies.retry import RetryPolicy
+from .rules import Flag, Maybe, Named, OneOf, Text, check, check_fields, setting
+
+PREFIX = "RESILIENCE_"
+
+
+NESTED = Named(object, "a mapping of names to values")
+CLIENTS = Named(Mapping, "a mapping of client names to mappings of settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one app is set to; durations are float seconds.
+
+    :param call: What holds for every call: time limits, retry and circuit breaker.
+    :param clients: Name to :class:`ClientOptions`, filled up from *call*.
+    """
+
+    storage_url: str | None = setting(
+        None, Maybe(OneOf("memory://")), "where circuits and counters live; None for memory"
+    )
+    service_name: str = setting("app", Text(".{1,255}", "text"), "in every log line")
+    request_id_header: str = setting(
+        "X-Request-ID",
+        Text(r"[A-Za-z0-9-]{1,64}", "a header name of letters, digits and '-'"),
+        "read, answered and sent on",
+    )
+    log_format: str = setting("json", OneOf("json", "console", "off"), "how log lines look")
+    log_level: str = setting(
+        "INFO",
+        OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "the least severe level written",
+    )
+    rate_limit: str = setting(
+        "10 per minute;100 per hour",
+        Text("[^\n]*", "limits like '10 per minute', separated by ';', or '' for none"),
+        "per client, over all routes together",
+    )
+    rate_limit_strategy: str = setting(
+        "sliding-window-counter",
+        OneOf("fixed-window", "moving-window", "sliding-window-counter"),
+        "how requests are counted within a window",
+    )
+    handle_errors: bool = setting(
+        True, Flag(), "whether upstream failures a view lets escape become problem responses"
+    )
+    call: ClientOptions = field(default_factory=ClientOptions)
+    clients: Mapping[str, Any] = setting({}, CLIENTS, "outbound sessions by name")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The settings that one dataclass holds.
+
+    :param prefix: Goes before each field's name to make the setting's.
+    """
+
+    kind: type[Any]
+    prefix: str = ""
+
+    def fields(self) -> dict[str, dataclasses.Field[Any]]:
+        """Return the field of each setting, by the setting's name in lower case."""
+        return {
+            self.prefix + one.name: one
+            for one in dataclasses.fields(self.kind)
+            if "rule" in one.metadata
+        }
+
+    def pick(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of *values* that belong here, by the names of the fields."""
+        return {one.name: values[name] for name, one in self.fields().items() if name in values}
+
+
+APP = Section(Settings)
+CALL = Section(ClientOptions)
+RETRY = Section(RetryPolicy, "retry_")
+BREAKER = Section(CircuitBreakerPolicy, "breaker_")
+OF_CLIENTS_ONLY = ("base_url", "headers")
+ORDERED = (
+    ("connect_timeout", "timeout"),
+    ("timeout", "deadline"),
+    ("retry_initial_delay", "retry_max_delay"),
+)
+"""Pairs of which the first must not exceed the second, where both were given."""
+
+
+def app_fields() -> dict[str, dataclasses.Field[Any]]:
+    """Return the field of every key of ``app.config``, by its name without the prefix."""
+    fields = APP.fields() | CALL.fields() | RETRY.fields() | BREAKER.fields()
+    return {name: one for name, one in fields.items() if name not in OF_CLIENTS_ONLY}
+
+
+def client_fields() -> dict[str, dataclasses.Field[Any]]:
+    """Return the field of every setting of a client, with ``retry`` and ``breaker`` unfolded."""
+    return CALL.fields() | RETRY.fields() | BREAKER.fields()
+
+
+def load_settings(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], import_name: str
+) -> Settings:
+    """Return what ``app.config`` asks for.
+
+    :param config: The app's; only its ``RESILIENCE_*`` keys are read.
+    :param defaults: Settings by lower-case name, which *config* overrides.
+    :param import_name: The app's, the default for its service's name.
+    :raises ConfigurationError: If a key is unknown, or a value of the wrong type, out of range or
+        in contradiction to another.
+    """
+    found = {key[len(PREFIX) :].lower(): config[key] for key in config if key.startswith(PREFIX)}
+    given = _check_given({**defaults, **found}, app_fields(), lambda name: PREFIX + name.upper())
+    header = given.get("request_id_header", Settings().request_id_header)
+    call = _fill(ClientOptions(request_id_header=header), given)
+    settings = Settings(**{"service_name": import_name, **APP.pick(given)}, call=call)
+    clients = {
+        name: _load_client(name, options, call) for name, options in settings.clients.items()
+    }
+    return dataclasses.replace(settings, clients=MappingProxyType(clients))
+
+
+def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> ClientOptions:
+    """Return the settings of one client, filled up from the app's."""
+
+    def label(setting_name: str) -> str:
+        for section in (RETRY, BREAKER):
+            if setting_name.startswith(section.prefix):
+                inner = setting_name.removeprefix(section.prefix)
+                return f"{PREFIX}CLIENTS[{name!r}][{section.prefix[:-1]!r}][{inner!r}]"
+        return f"{PREFIX}CLIENTS[{name!r}][{setting_name!r}]"
+
+    unfolded = {key: value for key, value in options.items() if key not in ("retry", "breaker")}
+    for section in (RETRY, BREAKER):
+        nested = options.get(section.prefix[:-1], {})
+        for key, value in check(label(section.prefix[:-1]), nested, NESTED).items():
+            unfolded[section.prefix + key] = value
+    return _fill(
+        dataclasses.replace(call, name=name), _check_given(unfolded, client_fields(), label)
+    )
+
+
+def _fill(base: ClientOptions, given: Mapping[str, Any]) -> ClientOptions:
+    return dataclasses.replace(
+        base,
+        **CALL.pick(given),
+        retry=dataclasses.replace(base.retry, **RETRY.pick(given)),
+        breaker=dataclasses.replace(base.breaker, **BREAKER.pick(given)),
+    )
+
+
+def _check_given(
+    given: Mapping[str, Any],
+    fields: Mapping[str, dataclasses.Field[Any]],
+    label: Callable[[str], str],
+) -> dict[str, Any]:
+    """Hold each given setting to its rule, and all of them to each other."""
+    for name in given:
+        if name not in fields:
+            raise _unknown(label(name), [label(known) for known in fields])
+    kept = {name: check(label(name), given[name], fields[name].metadata["rule"]) for name in given}
+    for smaller, larger in ORDERED:
+        if smaller in kept and larger in kept and kept[smaller] > kept[larger]:
+            raise ConfigurationError(
+                f"{label(smaller)} is {kept[smaller]!r} and {label(larger)} is {kept[larger]!r}; "
+                "the first must not exceed the second.",
+                key=label(smaller),
+                contradicts=label(larger),
+            )
+    return kept
+
+
+def _unknown(key: str, known: list[str]) -> ConfigurationError:
+    nearest = get_close_matches(key, known, n=1, cutoff=0)[0]
+    return ConfigurationError(
+        f"{key} is no setting of flask-resilience; the nearest known one is {nearest}.",
+        code="CFG-001",
+        key=key,
+        nearest=nearest,
+    )

@@ -1,0 +1,47 @@
+"""What one app owns, and how to find it while that app is serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from .inbound.limits import Limits
+from .outbound.session import ResilientSession
+from .policies.breaker import CircuitStorage
+from .settings import Settings
+from .telemetry.dispatch import Dispatcher
+
+EXTENSION = "resilience"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that flask-resilience keeps for one app; two apps share none of it.
+
+    :param session: For calls to anywhere.
+    :param clients: The configured sessions, by name.
+    """
+
+    settings: Settings
+    storage: CircuitStorage
+    on_event: Dispatcher
+    limits: Limits
+    session: ResilientSession
+    clients: Mapping[str, ResilientSession]
+
+
+def current_state() -> State:
+    """Return the state of the app that is serving.
+
+    :raises RuntimeError: Outside an app's context, or if the app was never initialised.
+    """
+    state = current_app.extensions.get(EXTENSION)
+    if state is None:
+        raise RuntimeError(
+            f"The app {current_app.import_name!r} has no flask-resilience; "
+            "call Resilience().init_app(app) when you create it."
+        )
+    return cast("State", state)

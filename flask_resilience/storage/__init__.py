@@ -1,0 +1,1 @@
+"""Where shared state lives: each storage offers read and compare-and-set, and knows no rules."""

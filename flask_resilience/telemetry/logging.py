@@ -1,0 +1,241 @@
+"""Structured logs on standard output: set up once, for structlog and stdlib loggers alike.
+
+Logging belongs to the process, not to an app: the latest set-up holds for everything in it. Only
+the lines an app writes about its own requests and calls follow that app's own level. What a user
+has configured stays: their structlog configuration, and any handler that already writes to the
+console.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any, TypeAlias, cast
+
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.dev import ConsoleRenderer
+from structlog.processors import StackInfoRenderer
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from ..context import current_request
+from ..events import Event
+from ..rules import OneOf, Text, check
+from .encoding import encode
+from .lines import line
+from .redaction import redact
+
+FORMATS = OneOf("json", "console", "off")
+LEVELS = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SERVICE = Text(r".{1,255}", "1 to 255 characters of text")
+
+_ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+@dataclass(slots=True)
+class _Setup:
+    """The set-up in force in this process."""
+
+    format: str = "json"
+    service: str = "python"
+
+
+_setup = _Setup()
+
+
+def configure_logging(
+    format: str = "json",  # noqa: A002  # the word for it
+    level: str = "INFO",
+    service: str = "python",
+) -> None:
+    """Write logs to standard output, one JSON object a line; called again, it replaces.
+
+    :param format: ``json``, ``console`` for people, or ``off`` to leave all logging alone.
+    :param level: The least severe level written.
+    :param service: What ``service`` says on lines written outside a request.
+    :raises ConfigurationError: If a value is unknown.
+    """
+    _setup.format = check("format", format, FORMATS)
+    _setup.service = check("service", service, SERVICE)
+    least = logging.getLevelName(check("level", level, LEVELS))
+    _detach_from_stdlib()
+    if _setup.format != "off":
+        _attach_to_structlog(least)
+        _attach_to_stdlib(least)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """Return a structlog logger; its lines carry the ID of the request they belong to.
+
+    :param name: What ``logger`` says; by convention ``__name__``.
+    """
+    return cast("FilteringBoundLogger", structlog.get_logger(name))
+
+
+class StandardOutput:
+    """The end of the chain: a finished line goes out in one write.
+
+    ``sys.stdout`` is looked up for each line, so that a redirection holds from then on.
+
+    :param name: What ``logger`` says.
+    :param service: What ``service`` says, if not the name of the app that serves the request.
+    """
+
+    def __init__(self, name: str = "root", service: str | None = None) -> None:
+        self.name, self.service = name, service
+
+    def msg(self, message: str) -> None:
+        """Write one line; a full disk or a closed stream must not fail the request."""
+        try:
+            sys.stdout.write(message + "\n")
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = warn = error = critical = fatal = log = msg
+
+
+class EventLog:
+    """The sink that writes each event as a line, at its own app's level.
+
+    :param service: What ``service`` says on these lines.
+    """
+
+    def __init__(self, level: str, service: str) -> None:
+        self._least: int = logging.getLevelName(level)
+        self._output = StandardOutput("flask_resilience", service)
+
+    def __call__(self, event: Event) -> None:
+        """Write the line that tells of *event*."""
+        name, level, fields = line(event)
+        if _setup.format == "off" or logging.getLevelName(level.upper()) < self._least:
+            return
+        told: Any = {"event": name, **fields}
+        told = {key: value for key, value in told.items() if value is not None}
+        for process in PROCESSORS:
+            told = process(self._output, level, told)
+        self._output.msg(told)
+
+
+def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
+    """Put the fields every line has first; a field of the user's never takes their place."""
+    request = current_request()
+    serving = None if request is None else request.service
+    core = {
+        "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
+        "level": {"warn": "warning", "exception": "error", "fatal": "critical"}.get(level, level),
+        "event": fields.pop("event", ""),
+        "logger": fields.pop("_logger", None) or getattr(logger, "name", "root"),
+        "service": getattr(logger, "service", None) or serving or _setup.service,
+        "pid": os.getpid(),
+    }
+    if request is not None:
+        core["request_id"] = request.request_id
+        fields.pop("request_id", None)
+    return core | {f"user_{key}" if key in core else key: fields[key] for key in fields}
+
+
+def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
+    """Turn ``exc_info`` into the exception's type, message and stack trace, without locals."""
+    error = _exception(fields.pop("exc_info", None))
+    if error is not None:
+        fields["exception_type"] = type(error).__name__
+        fields["exception_message"] = str(error)
+        fields["exception_stacktrace"] = "".join(traceback.format_exception(error))
+    return fields
+
+
+def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
+    return {key: redact(value, key) for key, value in fields.items()}
+
+
+def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
+    if _setup.format != "console":
+        return encode(dict(fields))
+    if "exception_stacktrace" in fields:
+        fields["exception"] = fields.pop("exception_stacktrace")
+    return ConsoleRenderer(colors=sys.stdout.isatty())(logger, level, fields)
+
+
+def _adopt_record(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
+    """Take a stdlib record's logger, and its message without the colours Werkzeug gives it."""
+    fields["_logger"] = fields["_record"].name
+    fields["event"] = _ANSI_STYLE.sub("", str(fields["event"]))
+    return fields
+
+
+PROCESSORS: Sequence[Processor] = (
+    merge_contextvars,
+    StackInfoRenderer(),
+    _add_core,
+    _add_exception,
+    _redact,
+    _render,
+)
+
+
+class _StdlibHandler(logging.Handler):
+    """Writes the records of stdlib loggers in the same shape."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            StandardOutput().msg(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+def _attach_to_structlog(least: int) -> None:
+    """Configure structlog, unless the user has."""
+    if structlog.is_configured() and structlog.get_config()["processors"] is not PROCESSORS:
+        return
+    structlog.configure(
+        processors=PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=StandardOutput,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _attach_to_stdlib(least: int) -> None:
+    """Take the records of every stdlib logger, unless something already shows them."""
+    root = logging.getLogger()
+    if any(_writes_to_console(handler) for handler in root.handlers):
+        return
+    handler = _StdlibHandler()
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[ExtraAdder(), _adopt_record],
+            processors=[ProcessorFormatter.remove_processors_meta, *PROCESSORS],
+        )
+    )
+    root.addHandler(handler)
+    root.setLevel(least)
+
+
+def _detach_from_stdlib() -> None:
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, _StdlibHandler)]:
+        root.removeHandler(handler)
+
+
+def _writes_to_console(handler: logging.Handler) -> bool:
+    consoles = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return isinstance(handler, logging.StreamHandler) and handler.stream in consoles
+
+
+def _exception(exc_info: ExcInfo | BaseException | bool | None) -> BaseException | None:
+    """Return the exception in any of the forms that loggers take it in."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1]
+    return sys.exc_info()[1] if exc_info else None
