@@ -147,7 +147,7 @@ class Statuses:
 class Named:
     """A mapping of names to values of one *kind*; the values may be secret and are not shown."""
 
-    kind: type[Any]
+    kind: type[Any] | tuple[type[Any], ...]
     words: str
 
     def accept(self, value: object) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any
 
 from .errors import ConfigurationError
@@ -25,7 +24,7 @@ PREFIX = "RESILIENCE_"
 
 
 NESTED = Named(object, "a mapping of names to values")
-CLIENTS = Named(Mapping, "a mapping of client names to mappings of settings")
+CLIENTS = Named((Mapping, ClientOptions), "a mapping of client names to mappings of settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +136,7 @@ def load_settings(
     clients = {
         name: _load_client(name, options, call) for name, options in settings.clients.items()
     }
-    return dataclasses.replace(settings, clients=MappingProxyType(clients))
+    return dataclasses.replace(settings, clients=clients)
 
 
 def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> ClientOptions:

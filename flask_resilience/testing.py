@@ -22,6 +22,7 @@ from .rules import OneOf, check
 from .state import EXTENSION, State
 
 FAULTS = OneOf("hang", "reset", "truncate", "garbage", "drip")
+BODILESS = frozenset({204, 304})
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
@@ -171,13 +172,13 @@ class FaultyHandler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        if reply.status != 204:
+        if reply.status not in BODILESS:
             self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
 
     def _answer(self, reply: Reply) -> None:
         self._head(reply)
-        if self.command != "HEAD":
+        if self.command != "HEAD" and reply.status not in BODILESS:
             self.wfile.write(reply.body)
 
     def _hang(self, reply: Reply) -> None:

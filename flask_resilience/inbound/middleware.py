@@ -103,5 +103,6 @@ class RequestIDMiddleware:
         members = problem(INTERNAL_ERROR, instance=environ.get("PATH_INFO", ""))
         body = json.dumps(members).encode()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        start_response("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
+        begun = [sys.exc_info()] if served.begun else []  # without it a second start is refused
+        start_response("500 INTERNAL SERVER ERROR", headers, *begun)
         return [body]

@@ -23,12 +23,17 @@ class Served:
     def __init__(self, environ: WSGIEnvironment, clock: Clock, on_event: OnEvent) -> None:
         self._environ, self._clock, self._on_event = environ, clock, on_event
         self._started = clock.monotonic()
-        self._first_byte_after: float | None = None
+        self._begun_after: float | None = None
         self._status = 500
         self._route: tuple[str | None, str | None] = (None, None)
         self._length: int | None = None
         self._size = 0
         self._finished = False
+
+    @property
+    def begun(self) -> bool:
+        """Say whether an answer has begun."""
+        return self._begun_after is not None
 
     @property
     def complete(self) -> bool:
@@ -38,7 +43,7 @@ class Served:
     def begin(self, status: str, headers: list[tuple[str, str]]) -> None:
         """Note the beginning of the answer; Flask forgets its route right after."""
         self._status = int(status[:3])
-        self._first_byte_after = self._clock.monotonic() - self._started
+        self._begun_after = self._clock.monotonic() - self._started
         self._route = _flask_route()
         length = next((value for name, value in headers if name.lower() == "content-length"), "")
         self._length = int(length) if length.isdecimal() else None
@@ -70,7 +75,7 @@ class Served:
             return
         self._finished = True
         environ, duration = self._environ, self._clock.monotonic() - self._started
-        route, endpoint = self._route
+        begun_after, (route, endpoint) = self._begun_after, self._route
         self._on_event(
             RequestFinished(
                 method=environ["REQUEST_METHOD"],
@@ -80,7 +85,7 @@ class Served:
                 status=self._status,
                 body_size=self._size,
                 duration=duration,
-                time_to_first_byte=self._first_byte_after or duration,
+                time_to_first_byte=duration if begun_after is None else begun_after,
                 client_address=environ.get("REMOTE_ADDR"),
                 user_agent=environ.get("HTTP_USER_AGENT"),
                 outcome=outcome or _outcome(self._status),

@@ -7,6 +7,8 @@ them just as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 from requests import ConnectionError as RequestsConnectionError
 from requests import ConnectTimeout, HTTPError, PreparedRequest, RequestException, Timeout
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
@@ -14,11 +16,19 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from .. import errors
 
 
-class CircuitOpenError(errors.CircuitOpenError, RequestsConnectionError):
+class _PickledAlone(errors.ResilienceError):
+    """Leaves the request behind when it is pickled: a body or a hook may not survive that."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (kind, args, state) = super().__reduce__()
+        return restore, (kind, args, {**state, "request": None})
+
+
+class CircuitOpenError(_PickledAlone, errors.CircuitOpenError, RequestsConnectionError):
     """The circuit of an upstream is open; also a ``requests.ConnectionError``."""
 
 
-class DeadlineExceededError(errors.DeadlineExceededError, Timeout):
+class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout):
     """A call used up its total time; also a ``requests.Timeout``."""
 
 

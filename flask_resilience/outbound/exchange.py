@@ -1,0 +1,122 @@
+"""One attempt of a hop: send the request, read the body, judge what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+
+from ..clock import Clock
+from ..context import current_request_id
+from ..errors import DeadlineExceededError
+from ..policies.call import Call
+from ..policies.client import ClientOptions
+from ..policies.deadline import SHORTEST, Deadline
+from ..policies.outcome import Verdict
+from ..policies.pipeline import Answer, Settle
+from .body import watch_body
+from .errors import as_requests_error
+from .outcome import judge_error, judge_response, refusal
+from .replay import Replay
+from .time_limits import TimeLimits
+from .transport import attempt_deadline
+
+RETRY_HEADER = "X-Retry-Attempt"
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Make the attempts of one hop, each when it is called with its number.
+
+    :param send: The transport's, with everything but the request and the timeout filled in.
+    :param adapter: What follow-ups on the same connection go through, as a digest's second try.
+    :param streaming: Whether the user reads the body later.
+    """
+
+    call: Call
+    request: PreparedRequest
+    send: Callable[..., Response]
+    adapter: BaseAdapter
+    streaming: bool
+    limits: TimeLimits
+    options: ClientOptions
+    clock: Clock
+    _replay: Replay = field(init=False)
+    _refusal: str | None = field(init=False)
+    _unread: Response | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._replay = Replay(self.request.body)
+        self._refusal = refusal(
+            self.request,
+            self.call.retry,
+            idempotent=self.call.idempotent,
+            replayable=self._replay.possible,
+        )
+
+    def __call__(self, number: int) -> Answer[Response]:
+        """Make attempt *number* and say what it came to."""
+        deadline = self.call.deadline.within(self.limits.attempt)
+        try:
+            response = self._send(self._attempt_request(number), deadline)
+        except Exception as error:  # whatever it is, it is judged and then raised
+            return self._answer(self._judge_error(error), error=error)
+        verdict = self._judge_response(response)
+        if self.streaming and verdict.failed:
+            self._unread = response
+        if self.streaming and not verdict.failed:
+            return self._answer(verdict, value=response, defer=partial(self._defer, response))
+        return self._answer(verdict, value=response)
+
+    def _attempt_request(self, number: int) -> PreparedRequest:
+        """Return the request as attempt *number* sends it; the user's own stays as it is."""
+        request = self.request.copy()
+        request_id = current_request_id()
+        if request_id is not None:
+            request.headers.setdefault(self.options.request_id_header, request_id)
+        if number > 1:
+            request.headers[RETRY_HEADER] = str(number - 1)
+            self._replay.rewind()
+        if self._unread is not None:
+            self._unread.close()  # else its connection would be lost to the pool
+        return request
+
+    def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:
+        left = max(deadline.left(), SHORTEST)
+        token = attempt_deadline.set(deadline)
+        try:
+            response = self.send(request, timeout=(min(self.limits.connect, left), left))
+            if not self.streaming:
+                response.content  # noqa: B018  # the body is part of the attempt
+        finally:
+            attempt_deadline.reset(token)
+        response.connection = self.adapter  # type: ignore[assignment]  # typed as the default one
+        return response
+
+    def _defer(self, response: Response, settle: Settle) -> None:
+        """Judge a streamed answer when its body has ended."""
+
+        def end(error: Exception | None) -> Exception | None:
+            settle(self._judge_response(response) if error is None else self._judge_error(error))
+            if error is None or not self.call.deadline.over:
+                return None
+            late = DeadlineExceededError(
+                self.call.upstream, self.call.deadline.seconds, self.call.attempts
+            )
+            return as_requests_error(late, self.request)
+
+        watch_body(response, end)
+
+    def _judge_response(self, response: Response) -> Verdict:
+        return judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+
+    def _judge_error(self, error: Exception) -> Verdict:
+        return judge_error(error, self.call.retry, self._refusal)
+
+    def _answer(self, verdict: Verdict, **came: Any) -> Answer[Response]:
+        method, url = self.request.method or "", self.request.url or ""
+        return Answer(verdict=verdict, method=method, url=url, **came)

@@ -1,0 +1,380 @@
+"""Identity on every answer, and one finish line at the last byte."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from flask import Flask, Response, abort, jsonify, redirect, request, send_file
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+
+from flask_resilience import RequestIDMiddleware, Resilience, current_request_id, get_logger
+from flask_resilience.events import RequestFailed, RequestFinished
+from flask_resilience.testing import record_events
+
+
+@pytest.fixture
+def app(make_app):
+    """Return an app with one route of each kind."""
+    app = make_app()
+
+    @app.get("/")
+    def index():
+        return current_request_id()
+
+    @app.get("/item/<int:number>")
+    def item(number):
+        return str(number)
+
+    @app.get("/boom")
+    def boom():
+        raise ValueError("a secret detail")
+
+    @app.get("/stream")
+    def stream():
+        return Response(part for part in ["one", "two", "three"])
+
+    @app.get("/broken-stream")
+    def broken_stream():
+        def parts():
+            yield "one"
+            raise ValueError("in the middle")
+
+        return Response(parts())
+
+    @app.get("/own-header")
+    def own_header():
+        response = jsonify(a=1)
+        response.headers.add("x-request-id", "one")
+        response.headers.add("X-Request-ID", "two")
+        return response
+
+    app.add_url_rule("/empty", "empty", lambda: ("", 204))
+    app.add_url_rule("/moved", "moved", lambda: redirect("/"))
+    app.add_url_rule("/large", "large", lambda: abort(413))
+    app.add_url_rule("/teapot", "teapot", lambda: abort(418))
+    app.add_url_rule("/file", "file", lambda: send_file(io.BytesIO(b"file"), "text/plain"))
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        pytest.param("GET", "/", 200, id="200"),
+        pytest.param("GET", "/empty", 204, id="204"),
+        pytest.param("GET", "/moved", 302, id="302"),
+        pytest.param("GET", "/nowhere", 404, id="404"),
+        pytest.param("POST", "/", 405, id="405"),
+        pytest.param("GET", "/large", 413, id="413"),
+        pytest.param("GET", "/teapot", 418, id="418"),
+        pytest.param("GET", "/boom", 500, id="500"),
+        pytest.param("HEAD", "/", 200, id="HEAD"),
+        pytest.param("OPTIONS", "/", 200, id="OPTIONS"),
+        pytest.param("GET", "/stream", 200, id="stream"),
+        pytest.param("GET", "/own-header", 200, id="a view that sets it"),
+        pytest.param("GET", "/file", 200, id="file"),
+    ],
+)
+def test_every_answer_carries_exactly_the_clients_id(app, method, path, status):
+    """Whatever is answered, the header is there once, with the ID that was sent."""
+    answer = app.test_client().open(path, method=method, headers={"X-Request-ID": "abc-1"})
+    assert (answer.status_code, answer.headers.getlist("X-Request-ID")) == (status, ["abc-1"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "outcome"),
+    [
+        pytest.param("GET", "/", 200, "ok", id="ok"),
+        pytest.param("GET", "/nowhere", 404, "client_error", id="not found"),
+        pytest.param("GET", "/boom", 500, "server_error", id="error"),
+        pytest.param("HEAD", "/", 200, "ok", id="HEAD"),
+        pytest.param("GET", "/empty", 204, "ok", id="no content"),
+        pytest.param("GET", "/stream", 200, "ok", id="stream"),
+        pytest.param("GET", "/file", 200, "ok", id="file"),
+    ],
+)
+def test_one_finish_line_per_request(app, log_lines, method, path, status, outcome):
+    """Each request makes exactly one finish line, with its true status, outcome and ID."""
+    answer = app.test_client().open(path, method=method, headers={"X-Request-ID": "abc-1"})
+    size = len(answer.data)
+    (line,) = log_lines("http.server.request.finish")
+    assert (line["http_response_status_code"], line["outcome"]) == (status, outcome)
+    assert (line["request_id"], line["http_response_body_size"]) == ("abc-1", size)
+
+
+def test_finish_line_has_the_documented_fields(app, log_lines):
+    """The finish line says who asked for what, and which route answered."""
+    app.test_client().get("/item/7?q=secret", headers={"User-Agent": "probe"}).close()
+    (line,) = log_lines("http.server.request.finish")
+    assert {key: line[key] for key in line if key not in ("timestamp", "pid", "request_id")} == {
+        "level": "info",
+        "event": "http.server.request.finish",
+        "logger": "flask_resilience",
+        "service": "shop",
+        "http_request_method": "GET",
+        "url_path": "/item/7",
+        "http_route": "/item/<int:number>",
+        "endpoint": "item",
+        "http_response_status_code": 200,
+        "http_response_body_size": 1,
+        "duration_ms": 0.0,
+        "ttfb_ms": 0.0,
+        "client_address": "127.0.0.1",
+        "user_agent": "probe",
+        "outcome": "ok",
+    }
+
+
+def test_small_answer_is_told_of_before_anybody_reads_it(app, log_lines):
+    """A test that looks at the status alone finds the finish line, too."""
+    answer = app.test_client().get("/")
+    assert answer.status_code == 200
+    assert len(log_lines("http.server.request.finish")) == 1
+
+
+def test_view_sees_the_id_and_the_environment_has_it(app):
+    """The ID is the same in the view's context, in the environment and in the header's key."""
+    seen = {}
+
+    @app.before_request
+    def look():
+        seen.update(
+            environ=request.environ["flask_resilience.request_id"],
+            header=request.headers["X-Request-ID"],
+        )
+
+    answer = app.test_client().get("/", headers={"X-Request-ID": "not good"})
+    assert {answer.text, answer.headers["X-Request-ID"], *seen.values()} == {answer.text}
+    assert len(answer.text) == 32
+
+
+def test_context_is_gone_after_the_request(app):
+    """What a request bound is not there for the next one, even if nobody closed the answer."""
+    app.test_client().get("/stream")
+    assert current_request_id() is None
+
+
+def test_stream_runs_in_its_requests_context(make_app):
+    """A generator that is read after the view returned still knows its request."""
+    app = make_app()
+
+    @app.get("/")
+    def index():
+        return Response(current_request_id() or "" for _ in range(2))
+
+    assert app.test_client().get("/", headers={"X-Request-ID": "abc"}).text == "abcabc"
+
+
+def test_time_of_a_stream_counts_to_its_last_byte(make_app, clock, log_lines):
+    """A stream that takes 0.9 s is told of once, after its last byte, with all its time."""
+    app = make_app()
+
+    @app.get("/")
+    def index():
+        def parts():
+            for part in "abc":
+                clock.advance(0.3)
+                yield part
+
+        return Response(parts())
+
+    assert app.test_client().get("/").text == "abc"
+    (line,) = log_lines("http.server.request.finish")
+    assert (line["duration_ms"], line["http_response_body_size"]) == (900.0, 3)
+    assert line["ttfb_ms"] < 900
+
+
+def test_stream_that_breaks_is_a_stream_error(app, log_lines):
+    """A generator that raises makes one traceback and one finish line of its own outcome."""
+    builder = EnvironBuilder(path="/broken-stream")
+    with pytest.raises(ValueError, match="in the middle"):
+        run_wsgi_app(app, builder.get_environ(), buffered=True)
+    lines = log_lines()
+    assert [line["event"] for line in lines] == [
+        "http.server.request.exception",
+        "http.server.request.finish",
+    ]
+    assert lines[1]["outcome"] == "stream_error"
+
+
+def test_client_that_leaves_is_told_of(app, log_lines):
+    """A stream closed before its end is a client that has left."""
+    body, _, _ = run_wsgi_app(app, EnvironBuilder(path="/stream").get_environ())
+    next(iter(body))
+    body.close()
+    (line,) = log_lines("http.server.request.finish")
+    assert line["outcome"] == "client_disconnected"
+
+
+def test_unhandled_exception_makes_one_traceback(app, log_lines):
+    """A view that raises makes one traceback and one finish line; the answer tells nothing."""
+    answer = app.test_client().get("/boom", headers={"X-Request-ID": "abc-1"})
+    lines = log_lines()
+    tracebacks = [line for line in lines if "Traceback" in str(line)]
+    assert [line["event"] for line in lines] == [
+        "http.server.request.exception",
+        "http.server.request.finish",
+    ]
+    assert [line["exception_type"] for line in tracebacks] == ["ValueError"]
+    assert {line["request_id"] for line in lines} == {"abc-1"}
+    assert answer.get_json()["request_id"] == "abc-1"
+    assert "secret" not in answer.text
+
+
+def test_error_that_escapes_the_app_is_answered():
+    """An exception outside Flask's reach becomes a 500 that carries the ID."""
+    events = []
+    wrapped = RequestIDMiddleware(raising, on_event=events.append)
+    answer = Client(wrapped).get("/", headers={"X-Request-ID": "abc-1"})
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "abc-1")
+    assert (answer.json["code"], answer.json["request_id"]) == ("INT-001", "abc-1")
+    assert [type(one) for one in events] == [RequestFailed, RequestFinished]
+    assert (events[1].status, events[1].error_type) == (500, "RuntimeError")
+
+
+def raising(environ, start_response):
+    """Fail as an app would that nobody guards."""
+    raise RuntimeError("outside")
+
+
+def test_failing_after_request_hook_keeps_the_id_and_one_traceback(app, log_lines):
+    """An after_request hook that raises costs neither the ID nor the finish line."""
+
+    @app.after_request
+    def fail(response):
+        raise RuntimeError("hook")
+
+    answer = app.test_client().get("/", headers={"X-Request-ID": "abc-1"})
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "abc-1")
+    events = [line["event"] for line in log_lines()]
+    assert events.count("http.server.request.finish") == 1
+
+
+def test_debuggers_and_tests_get_the_exception(app):
+    """While TESTING, an exception reaches the caller as Flask promises."""
+    app.testing = True
+    with pytest.raises(ValueError, match="a secret detail"):
+        app.test_client().get("/boom")
+
+
+def test_app_that_logs_exceptions_itself_is_left_alone(make_app, log_lines):
+    """A subclass of Flask with its own ``log_exception`` keeps it."""
+    seen = []
+
+    class Reporting(Flask):
+        def log_exception(self, exc_info):
+            seen.append(exc_info[0])
+
+    app = Reporting("reporting")
+    Resilience(app)
+    app.add_url_rule("/", "boom", lambda: 1 / 0)
+    app.test_client().get("/")
+    assert seen == [ZeroDivisionError]
+    assert "http.server.request.exception" not in [line["event"] for line in log_lines()]
+
+
+def test_any_wsgi_app_can_be_wrapped():
+    """Without Flask the middleware gives identity and events just the same."""
+    events = []
+
+    def plain(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield (current_request_id() or "").encode()
+
+    wrapped = RequestIDMiddleware(plain, on_event=events.append)
+    answer = Client(wrapped).get("/x", headers={"X-Request-ID": "abc"})
+    assert (answer.text, answer.headers["X-Request-ID"]) == ("abc", "abc")
+    (finish,) = events
+    assert isinstance(finish, RequestFinished)
+    assert (finish.path, finish.route, finish.status, finish.outcome) == ("/x", None, 200, "ok")
+
+
+def test_imperative_write_is_counted():
+    """Bytes that an old app writes imperatively count, too."""
+    events = []
+
+    def old(environ, start_response):
+        write = start_response("200 OK", [])
+        write(b"four")
+        return [b"more"]
+
+    answer = Client(RequestIDMiddleware(old, on_event=events.append)).get("/")
+    assert answer.data == b"fourmore"
+    assert events[0].body_size == 8
+
+
+def test_servers_file_wrapper_passes_as_it_is():
+    """A body of the server's own file class stays one, so that sendfile still works."""
+    events, closed = [], []
+
+    class Wrapper:
+        def __iter__(self):
+            return iter([b"file"])
+
+        def close(self):
+            closed.append(True)
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return Wrapper()
+
+    environ = EnvironBuilder().get_environ() | {"wsgi.file_wrapper": Wrapper}
+    body = RequestIDMiddleware(app, on_event=events.append)(environ, lambda *_: None)
+    assert type(body) is Wrapper
+    assert events == []
+    body.close()
+    assert (closed, [type(one) for one in events]) == ([True], [RequestFinished])
+
+
+def test_header_of_another_name(make_app):
+    """REQUEST_ID_HEADER changes what is read and answered."""
+    app = make_app(request_id_header="X-Correlation-ID")
+    answer = app.test_client().get("/", headers={"X-Correlation-ID": "abc"})
+    assert answer.headers["X-Correlation-ID"] == "abc"
+    assert "X-Request-ID" not in answer.headers
+
+
+def test_listener_that_raises_changes_nothing(app, caplog):
+    """A listener's exception is logged; the request and the other listeners do not notice."""
+
+    def broken(event):
+        raise RuntimeError("listener")
+
+    heard = []
+    dispatcher = app.extensions["resilience"].on_event
+    listening = dispatcher.listening(broken), dispatcher.listening(heard.append)
+    with listening[0], listening[1], caplog.at_level(logging.ERROR):
+        assert app.test_client().get("/").status_code == 200
+    assert [type(one) for one in heard] == [RequestFinished]
+    assert "RequestFinished" in caplog.text
+
+
+def test_failure_is_an_event_of_its_own(app):
+    """An unhandled exception is told of as it is, before the finish."""
+    with record_events(app) as events:
+        app.test_client().get("/boom")
+    assert [type(one) for one in events] == [RequestFailed, RequestFinished]
+    assert str(events[0].error) == "a secret detail"
+
+
+def test_views_lines_carry_the_id(make_app, log_lines):
+    """What a view logs, by structlog or stdlib, carries the ID of its request."""
+    app = make_app()
+
+    @app.get("/")
+    def index():
+        get_logger("view").info("Test message", user_id="u1")
+        logging.getLogger("library").warning("from a library")
+        app.logger.warning("from Flask's logger")
+        return ""
+
+    app.test_client().get("/", headers={"X-Request-ID": "abc-1"})
+    lines = log_lines()
+    assert [line["event"] for line in lines] == [
+        "Test message",
+        "from a library",
+        "from Flask's logger",
+        "http.server.request.finish",
+    ]
+    assert {line["request_id"] for line in lines} == {"abc-1"}

@@ -1,0 +1,134 @@
+"""Every event has its documented name, level and fields."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import replace
+
+import pytest
+
+from flask_resilience import events
+from flask_resilience.telemetry.lines import line
+
+ATTEMPT = events.AttemptFinished(
+    call_id="c1",
+    upstream="billing",
+    attempt=1,
+    max_attempts=4,
+    method="GET",
+    url="https://billing.example/v1",
+    duration=0.25,
+    failed=False,
+    circuit_state="closed",
+    status=200,
+)
+RETRY = events.RetryScheduled(
+    call_id="c1", upstream="billing", attempt=1, reason="503", wait=1.5, deadline_left=20.0
+)
+CALL = events.CallFinished(
+    call_id="c1", upstream="billing", attempts=1, outcome="success", duration=0.3, waited=0.0
+)
+CIRCUIT = events.CircuitChanged(
+    upstream="billing",
+    from_state="closed",
+    to_state="open",
+    reason="503",
+    failures=5,
+    storage="memory",
+    open_for=60.0,
+)
+REQUEST = events.RequestFinished(
+    method="GET",
+    path="/",
+    status=200,
+    body_size=2,
+    duration=0.01,
+    time_to_first_byte=0.01,
+    outcome="ok",
+)
+FAILURE = events.RequestFailed(error=ValueError())
+
+
+def changed(event, **fields):
+    """Return *event* with some fields changed."""
+    return replace(event, **fields)
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "level"),
+    [
+        pytest.param(ATTEMPT, "http.client.attempt", "debug", id="good attempt"),
+        pytest.param(
+            changed(ATTEMPT, failed=True), "http.client.attempt", "warning", id="failed attempt"
+        ),
+        pytest.param(RETRY, "http.client.retry", "info", id="retry"),
+        pytest.param(CALL, "http.client.finish", "info", id="good call"),
+        pytest.param(
+            changed(CALL, outcome="exhausted"), "http.client.finish", "warning", id="failed call"
+        ),
+        pytest.param(CIRCUIT, "circuit_breaker.transition", "warning", id="circuit opens"),
+        pytest.param(
+            changed(CIRCUIT, to_state="closed"), "circuit_breaker.transition", "info", id="closes"
+        ),
+        pytest.param(REQUEST, "http.server.request.finish", "info", id="request"),
+        pytest.param(changed(REQUEST, status=503), "http.server.request.finish", "error", id="5xx"),
+        pytest.param(FAILURE, "http.server.request.exception", "error", id="exception"),
+    ],
+)
+def test_name_and_level(event, name, level):
+    """Each event's line has one name, and the level its content deserves."""
+    assert line(event)[:2] == (name, level)
+
+
+def test_every_kind_of_event_has_a_line():
+    """No event can be reported that the log cannot tell."""
+    for kind in typing.get_args(events.Event):
+        assert line.dispatch(kind) is not line.dispatch(object)
+
+
+def test_durations_are_milliseconds():
+    """A duration of seconds is told in milliseconds, under a name that says so."""
+    fields = line(changed(RETRY, retry_after=2.0))[2]
+    assert (fields["wait_ms"], fields["retry_after_ms"], fields["deadline_left_ms"]) == (
+        1500.0,
+        2000.0,
+        20000.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        pytest.param(
+            ATTEMPT,
+            "call_id upstream attempt max_attempts http_request_method url_full server_address "
+            "http_response_status_code error_type duration_ms circuit_state",
+            id="attempt",
+        ),
+        pytest.param(
+            RETRY,
+            "call_id upstream attempt next_attempt reason wait_ms retry_after_ms deadline_left_ms",
+            id="retry",
+        ),
+        pytest.param(
+            CALL,
+            "call_id upstream attempts outcome stop_reason duration_ms wait_ms",
+            id="call",
+        ),
+        pytest.param(
+            CIRCUIT,
+            "upstream from_state to_state reason failures open_for_ms storage",
+            id="circuit",
+        ),
+        pytest.param(
+            REQUEST,
+            "http_request_method url_path http_route endpoint http_response_status_code "
+            "http_response_body_size duration_ms ttfb_ms client_address user_agent outcome "
+            "error_type",
+            id="request",
+        ),
+    ],
+)
+def test_fields(event, fields):
+    """Each line has the fields the log reference names."""
+    assert list(line(event)[2]) == fields.split()

@@ -1,0 +1,234 @@
+"""One JSON object a line, from whatever logger, set up once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from contextvars import copy_context
+
+import pytest
+import structlog
+from flask import Flask
+
+from flask_resilience import ConfigurationError, Resilience, configure_logging, get_logger
+from flask_resilience.context import RequestContext, bind_request
+
+
+def test_line_of_a_structlog_logger(log_lines):
+    """A logged event has its own fields and those every line has."""
+    configure_logging(service="shop")
+    get_logger("orders").info("Test message", user_id="u1")
+    (line,) = log_lines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
+    assert isinstance(line.pop("pid"), int)
+    assert line == {
+        "level": "info",
+        "event": "Test message",
+        "logger": "orders",
+        "service": "shop",
+        "user_id": "u1",
+    }
+
+
+def test_line_within_a_request(log_lines):
+    """While a request is served, its ID and its app's name are on every line."""
+    configure_logging()
+
+    def serve():
+        bind_request(RequestContext("abc-1", "shop"))
+        get_logger("orders").warning("late")
+        logging.getLogger("library").warning("late, too")
+
+    copy_context().run(serve)
+    assert {(line["request_id"], line["service"]) for line in log_lines()} == {("abc-1", "shop")}
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param(lambda: get_logger("a").exception("failed"), id="structlog"),
+        pytest.param(lambda: logging.getLogger("a").exception("failed"), id="stdlib"),
+        pytest.param(lambda: get_logger("a").error("failed", exc_info=True), id="exc_info"),
+    ],
+)
+def test_exception_has_type_message_and_traceback(log_lines, log):
+    """``exception()`` gives the traceback, in fields of their own."""
+    configure_logging()
+    try:
+        raise ValueError("told")
+    except ValueError:
+        log()
+    (line,) = log_lines()
+    assert (line["event"], line["level"], line["logger"]) == ("failed", "error", "a")
+    assert (line["exception_type"], line["exception_message"]) == ("ValueError", "told")
+    assert line["exception_stacktrace"].startswith("Traceback (most recent call last):")
+
+
+def test_stdlib_record_has_the_same_shape(log_lines):
+    """A stdlib record's message is formatted, and its ``extra`` become fields."""
+    configure_logging()
+    logging.getLogger("library").info("%s of %d", "one", 2, extra={"size": 3})
+    (line,) = log_lines()
+    assert (line["event"], line["level"], line["logger"]) == ("one of 2", "info", "library")
+    assert line["size"] == 3
+
+
+def test_colours_of_werkzeug_are_taken_out(log_lines):
+    """Terminal colours are no part of a message."""
+    configure_logging()
+    logging.getLogger("werkzeug").info("\x1b[33mGET / HTTP/1.1\x1b[0m")
+    assert log_lines()[0]["event"] == "GET / HTTP/1.1"
+
+
+@pytest.mark.parametrize("make", [get_logger, logging.getLogger], ids=["structlog", "stdlib"])
+def test_quieter_levels_are_left_out(log_lines, make):
+    """Nothing below the level is written."""
+    configure_logging(level="WARNING")
+    logger = make("a")
+    logger.info("quiet")
+    logger.warning("loud")
+    assert [line["event"] for line in log_lines()] == ["loud"]
+
+
+def test_logger_made_before_the_setup_follows_it(log_lines):
+    """A module-level logger is made at import, long before the app configures anything."""
+    early = get_logger("early")
+    configure_logging(level="ERROR")
+    early.info("quiet")
+    early.error("loud")
+    assert [line["event"] for line in log_lines()] == ["loud"]
+
+
+def test_app_factory_called_five_times_logs_each_event_once(log_lines):
+    """However often it is set up, a line is written once."""
+    apps = [Flask(f"app{number}") for number in range(5)]
+    for app in apps:
+        Resilience(app)
+        app.add_url_rule("/", "index", lambda: "")
+    logging.getLogger("library").warning("once")
+    get_logger("orders").warning("once, too")
+    apps[4].test_client().get("/")
+    assert [line["event"] for line in log_lines()] == [
+        "once",
+        "once, too",
+        "http.server.request.finish",
+    ]
+
+
+def test_users_structlog_configuration_is_left_alone(capsys):
+    """What a user configured stays, and their loggers write their way."""
+    structlog.configure(
+        processors=[structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    Resilience(Flask("shop"))
+    structlog.get_logger().info("mine")
+    assert capsys.readouterr().out == "event='mine'\n"
+
+
+def test_users_console_handler_is_left_alone(log_lines):
+    """Where a handler already writes to the console, records are not written twice."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter('{"event": "%(message)s"}'))
+    logging.getLogger().addHandler(handler)
+    try:
+        configure_logging()
+        logging.getLogger("library").warning("once")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert log_lines() == [{"event": "once"}]
+
+
+def test_logger_of_flask_that_was_used_early_writes_once(log_lines):
+    """Flask's own handler, made by an early ``app.logger``, gives way to ours."""
+    app = Flask("early")
+    app.logger.warning("before")
+    Resilience(app)
+    app.logger.warning("after")
+    assert [line["event"] for line in log_lines()] == ["after"]
+
+
+def test_users_field_takes_no_core_fields_place(log_lines):
+    """A user's field of a core field's name is kept under a name of its own."""
+    configure_logging()
+    get_logger("a").info("x", level="mine", pid="mine", service="mine")
+    (line,) = log_lines()
+    assert (line["level"], line["user_level"], line["user_pid"]) == ("info", "mine", "mine")
+
+
+def test_secrets_are_taken_out_everywhere(log_lines):
+    """No secret survives in a message, a field, a nested field or an exception."""
+    configure_logging(level="DEBUG")
+    url = "http://user:hunter2@host/v1?api_key=SECRET123&x=1"
+    logging.getLogger("urllib3").debug("Starting %s", url)
+    get_logger("a").info(
+        url, url=url, password="hunter2", nested={"headers": {"Cookie": "hunter2"}}
+    )
+    try:
+        try:
+            raise ValueError(url)
+        except ValueError as cause:
+            raise RuntimeError(f"failed: {url}") from cause
+    except RuntimeError:
+        logging.getLogger("a").exception("failed")
+    text = json.dumps(log_lines())
+    assert "hunter2" not in text
+    assert "SECRET123" not in text
+    assert text.count("x=1") >= 5
+
+
+def test_console_format_is_for_people(capsys):
+    """``console`` writes no JSON, but everything that JSON would tell."""
+    configure_logging("console")
+    try:
+        raise ValueError("told")
+    except ValueError:
+        get_logger("orders").exception("failed", user_id="u1")
+    out = capsys.readouterr().out
+    assert not out.startswith("{")
+    assert all(text in out for text in ("failed", "u1", "Traceback", "ValueError: told"))
+
+
+def test_off_writes_nothing(make_app, capsys):
+    """``off`` leaves all logging alone and writes no line of ours."""
+    app = make_app(log_format="off")
+    app.test_client().get("/")
+    assert capsys.readouterr().out == ""
+    assert not structlog.is_configured()
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING"])
+def test_apps_own_level_holds_for_its_own_lines(make_app, make_upstream, log_lines, level):
+    """An app at DEBUG tells of good attempts; at INFO of calls; at WARNING of neither."""
+    app, upstream = make_app(log_level=level), make_upstream(200)
+    make_app("other", log_level="INFO")
+    with app.app_context():
+        Resilience().session.get(upstream.url)
+    assert [line["event"] for line in log_lines()] == {
+        "DEBUG": ["http.client.attempt", "http.client.finish"],
+        "INFO": ["http.client.finish"],
+        "WARNING": [],
+    }[level]
+
+
+def test_closed_standard_output_fails_no_request(make_app, monkeypatch):
+    """When nothing can be written, requests are answered all the same."""
+
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    app = make_app()
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert app.test_client().get("/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"format": "xml"}, {"level": "LOUD"}, {"level": "info"}, {"service": ""}]
+)
+def test_unknown_setup_is_refused(arguments):
+    """A wrong argument raises and names itself."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(arguments))} is"):
+        configure_logging(**arguments)

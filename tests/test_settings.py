@@ -1,0 +1,225 @@
+"""Settings are read once, checked whole, and wrong ones named."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from flask import Flask
+
+from flask_resilience import ConfigurationError, Resilience
+from flask_resilience.settings import app_fields, load_settings
+
+
+def load(defaults=None, **config):
+    """Return the settings that ``RESILIENCE_*`` keys ask for."""
+    keys = {f"RESILIENCE_{name.upper()}": value for name, value in config.items()}
+    return load_settings(keys, defaults or {}, "shop")
+
+
+def test_defaults_are_those_of_the_surface():
+    """An app that sets nothing gets the documented values."""
+    settings = load()
+    assert (settings.service_name, settings.request_id_header) == ("shop", "X-Request-ID")
+    assert (settings.log_format, settings.log_level) == ("json", "INFO")
+    assert settings.rate_limit == "10 per minute;100 per hour"
+    assert settings.rate_limit_strategy == "sliding-window-counter"
+    assert (settings.handle_errors, settings.storage_url, settings.clients) == (True, None, {})
+    call = settings.call
+    assert (call.timeout, call.connect_timeout, call.deadline) == (15, 3, 25)
+    assert call.raise_for_status is False
+    retry, breaker = call.retry, call.breaker
+    assert (retry.attempts, retry.backoff, retry.jitter) == (4, "exponential", "proportional")
+    assert (retry.initial_delay, retry.multiplier, retry.increment, retry.max_delay) == (1, 2, 1, 8)
+    assert retry.statuses == {408, 429, 500, 502, 503, 504}
+    assert (retry.unsafe, retry.after_max) == ("pushback", 30)
+    assert (breaker.failure_threshold, breaker.recovery_timeout) == (5, 60)
+    assert (breaker.success_threshold, breaker.trials) == (1, 1)
+
+
+def test_config_overrides_constructor_keywords():
+    """A keyword is a default that ``app.config`` overrides."""
+    settings = load({"retry_attempts": 2, "timeout": 7}, retry_attempts=3)
+    assert (settings.call.retry.attempts, settings.call.timeout) == (3, 7)
+
+
+def test_environment_with_flasks_prefix_works(monkeypatch):
+    """``from_prefixed_env`` brings keys in, nested ones too."""
+    monkeypatch.setenv("FLASK_RESILIENCE_RETRY_ATTEMPTS", "2")
+    monkeypatch.setenv("FLASK_RESILIENCE_RETRY_STATUSES", "[503]")
+    monkeypatch.setenv("FLASK_RESILIENCE_RATE_LIMIT", "5 per minute")
+    monkeypatch.setenv("FLASK_RESILIENCE_CLIENTS__billing__base_url", "https://billing.example")
+    app = Flask("shop")
+    app.config.from_prefixed_env()
+    Resilience().init_app(app)
+    settings = app.extensions["resilience"].settings
+    assert settings.call.retry.attempts == 2
+    assert settings.call.retry.statuses == {503}
+    assert settings.rate_limit == "5 per minute"
+    assert settings.clients["billing"].base_url == "https://billing.example"
+
+
+def test_settings_are_frozen():
+    """Nothing changes a setting after it was checked."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load().log_level = "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        pytest.param("retry_attempt", "RESILIENCE_RETRY_ATTEMPTS", id="a missing letter"),
+        pytest.param("tiemout", "RESILIENCE_TIMEOUT", id="swapped letters"),
+        pytest.param("failure_threshold", "RESILIENCE_BREAKER_FAILURE_THRESHOLD", id="no prefix"),
+        pytest.param("base_url", "RESILIENCE_", id="a client's setting"),
+    ],
+)
+def test_unknown_key_names_the_nearest(key, nearest):
+    """An unknown key raises with its name and the nearest known one."""
+    with pytest.raises(ConfigurationError, match=f"RESILIENCE_{key.upper()} .*{nearest}") as raised:
+        load(**{key: 1})
+    assert raised.value.code == "CFG-001"
+
+
+def test_unknown_constructor_keyword_is_named():
+    """A mistyped keyword is no silent nothing either."""
+    with pytest.raises(ConfigurationError, match="RESILIENCE_RETRIES"):
+        Resilience(Flask("shop"), retries=3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("timeout", 0, id="no time"),
+        pytest.param("timeout", -1, id="negative time"),
+        pytest.param("timeout", "15", id="number as text"),
+        pytest.param("timeout", True, id="a bool for a number"),
+        pytest.param("deadline", float("inf"), id="infinite"),
+        pytest.param("deadline", None, id="none where a number is needed"),
+        pytest.param("retry_attempts", 0, id="no attempt"),
+        pytest.param("retry_attempts", 1.5, id="a fraction"),
+        pytest.param("retry_statuses", "503", id="text for a list"),
+        pytest.param("retry_statuses", [503, "504"], id="text in a list"),
+        pytest.param("retry_unsafe", True, id="a bool for a word"),
+        pytest.param("breaker_failure_threshold", 0, id="no failures"),
+        pytest.param("log_level", "info", id="lower case"),
+        pytest.param("log_format", "xml", id="unknown format"),
+        pytest.param("rate_limit", None, id="none for text"),
+        pytest.param("rate_limit_strategy", "leaky-bucket", id="unknown strategy"),
+        pytest.param("request_id_header", "X Request", id="a space in a header"),
+        pytest.param("storage_url", "redis://localhost", id="a storage there is not"),
+        pytest.param("handle_errors", 1, id="a number for a flag"),
+        pytest.param("clients", [], id="a list of clients"),
+        pytest.param("clients", {"a": "http://a"}, id="a client that is text"),
+    ],
+)
+def test_wrong_value_names_key_value_and_range(key, value):
+    """A wrong value raises with its key, itself and what it must be."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(**{key: value})
+    assert str(raised.value).startswith(f"RESILIENCE_{key.upper()} is ")
+    assert "; it must be " in str(raised.value)
+    assert raised.value.code == "CFG-002"
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        pytest.param({"timeout": 10, "deadline": 5}, ("TIMEOUT", "DEADLINE"), id="deadline"),
+        pytest.param(
+            {"connect_timeout": 3, "timeout": 2}, ("CONNECT_TIMEOUT", "TIMEOUT"), id="connect"
+        ),
+        pytest.param(
+            {"retry_initial_delay": 9, "retry_max_delay": 8},
+            ("RETRY_INITIAL_DELAY", "RETRY_MAX_DELAY"),
+            id="delays",
+        ),
+    ],
+)
+def test_contradiction_names_both_keys(given, keys):
+    """Two values that contradict each other raise with both keys."""
+    with pytest.raises(ConfigurationError, match=f"RESILIENCE_{keys[0]} is .*RESILIENCE_{keys[1]}"):
+        load(**given)
+
+
+def test_short_deadline_alone_contradicts_nothing():
+    """A deadline below the default timeout shortens the attempts and is no error."""
+    assert load(deadline=1.5).call.deadline == 1.5
+
+
+def test_client_is_filled_up_from_the_app():
+    """A client has its own settings, and the app's for the rest."""
+    settings = load(
+        timeout=9,
+        retry_attempts=2,
+        clients={
+            "billing": {
+                "base_url": "https://billing.example",
+                "deadline": 12,
+                "retry": {"jitter": "none"},
+                "breaker": {"failure_threshold": 3},
+                "headers": {"X-Team": "shop"},
+            },
+            "plain": {},
+        },
+    )
+    billing, plain = settings.clients["billing"], settings.clients["plain"]
+    assert (billing.name, billing.base_url) == ("billing", "https://billing.example")
+    assert (billing.timeout, billing.deadline) == (9, 12)
+    assert (billing.retry.attempts, billing.retry.jitter) == (2, "none")
+    assert billing.breaker.failure_threshold == 3
+    assert billing.headers == {"X-Team": "shop"}
+    assert (plain.retry, plain.breaker) == (settings.call.retry, settings.call.breaker)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"tiemout": 1}, r"CLIENTS\['billing'\]\['tiemout'\].*'timeout'", id="unknown"),
+        pytest.param(
+            {"retry": {"attempts": 0}},
+            r"CLIENTS\['billing'\]\['retry'\]\['attempts'\] is 0",
+            id="nested",
+        ),
+        pytest.param(
+            {"breaker": {"treshold": 1}}, r"\['breaker'\]\['treshold'\]", id="nested unknown"
+        ),
+        pytest.param({"retry": 3}, r"\['retry'\] is a int", id="nested of a wrong type"),
+        pytest.param({"base_url": "billing.example"}, r"\['base_url'\] is", id="no schema"),
+        pytest.param({"timeout": 9, "deadline": 3}, r"\['timeout'\].*\['deadline'\]", id="both"),
+        pytest.param({"headers": {"X-Key": 5}}, r"\['headers'\] is a dict", id="header"),
+    ],
+)
+def test_wrong_client_setting_is_named(options, message):
+    """A mistake in a client's settings is named with its whole path."""
+    with pytest.raises(ConfigurationError, match=message):
+        load(clients={"billing": options})
+
+
+def test_values_of_headers_are_not_shown():
+    """An error about headers, which may hold keys, shows none of them."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(clients={"billing": {"headers": {"Authorization": "hunter2", "X": 5}}})
+    assert "hunter2" not in str(raised.value.to_dict())
+
+
+def test_every_key_says_what_it_means():
+    """Each key of the surface has a rule in words, a meaning and a default that obeys the rule."""
+    for name, field in app_fields().items():
+        assert field.metadata["meaning"], name
+        assert str(field.metadata["rule"]), name
+        if field.default is not dataclasses.MISSING:
+            assert field.metadata["rule"].accept(field.default) == field.default, name
+
+
+def test_wrong_setting_leaves_the_app_untouched():
+    """When init_app refuses, nothing was wired yet, and it can be called again."""
+    app = Flask("shop")
+    app.config["RESILIENCE_RATE_LIMIT"] = "junk"
+    plain = app.wsgi_app
+    with pytest.raises(ConfigurationError):
+        Resilience().init_app(app)
+    assert app.wsgi_app == plain
+    assert "resilience" not in app.extensions
+    app.config["RESILIENCE_RATE_LIMIT"] = ""
+    Resilience().init_app(app)

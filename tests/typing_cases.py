@@ -1,0 +1,78 @@
+"""What a user's type checker must accept and infer; checked by ``tox run -e types``, not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import requests
+from flask import Flask
+from flask_limiter import Limiter
+from typing_extensions import assert_type
+
+from flask_resilience import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ClientOptions,
+    RequestIDMiddleware,
+    Resilience,
+    ResilientSession,
+    RetryPolicy,
+    current_request_id,
+    get_logger,
+)
+
+app = Flask(__name__)
+resilience = Resilience(app, retry_attempts=3)
+app.wsgi_app = RequestIDMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+
+
+@app.get("/item/<int:number>")
+@resilience.limit("5/minute", key=lambda: "all", cost=2, methods=["GET"])
+def item(number: int) -> str:
+    """Say the number."""
+    return str(number)
+
+
+@resilience.exempt
+def health() -> str:
+    """Say that all is well."""
+    return "well"
+
+
+def takes_a_session(session: requests.Session) -> None:
+    """Take any session of requests."""
+    session.close()
+
+
+def takes_a_view(view: Callable[[int], str]) -> None:
+    """Take a view of one number."""
+    view(7)
+
+
+def uses() -> None:
+    """Use every public name as users do."""
+    takes_a_view(item)
+    assert_type(item(7), str)
+    assert_type(health(), str)
+    assert_type(resilience.session, ResilientSession)
+    assert_type(resilience.client("billing"), ResilientSession)
+    assert_type(resilience.limiter, Limiter)
+    assert_type(current_request_id(), "str | None")
+
+    drop_in = ResilientSession(
+        ClientOptions(base_url="https://billing.example", timeout=5.0),
+        retry=RetryPolicy(attempts=2, jitter="full"),
+        breaker=CircuitBreakerPolicy(failure_threshold=3),
+    )
+    takes_a_session(drop_in)
+    answer = resilience.session.get("https://api.example", timeout=2, deadline=5.0, retries=0)
+    assert_type(answer, requests.Response)
+    assert_type(
+        resilience.session.post("https://api.example", json={"a": 1}, idempotency_key=True),
+        requests.Response,
+    )
+    try:
+        resilience.session.patch("https://api.example", data=b"a", idempotent=True)
+    except CircuitOpenError as error:
+        assert_type(error.retry_after, float)
+    get_logger(__name__).info("logged", user_id="u1")
