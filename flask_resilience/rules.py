@@ -163,6 +163,11 @@ class Named:
         return self.words
 
 
+LOG_FORMAT = OneOf("json", "console", "off")
+LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SERVICE_NAME = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
+
+
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
     """Return a dataclass field that knows its rule and its meaning."""
     metadata = {"rule": rule, "meaning": meaning}

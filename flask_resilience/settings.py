@@ -18,7 +18,19 @@ from .errors import ConfigurationError
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.client import ClientOptions
 from .policies.retry import RetryPolicy
-from .rules import Flag, Maybe, Named, OneOf, Text, check, check_fields, setting
+from .rules import (
+    LOG_FORMAT,
+    LOG_LEVEL,
+    SERVICE_NAME,
+    Flag,
+    Maybe,
+    Named,
+    OneOf,
+    Text,
+    check,
+    check_fields,
+    setting,
+)
 
 PREFIX = "RESILIENCE_"
 
@@ -38,18 +50,14 @@ class Settings:
     storage_url: str | None = setting(
         None, Maybe(OneOf("memory://")), "where circuits and counters live; None for memory"
     )
-    service_name: str = setting("app", Text(".{1,255}", "text"), "in every log line")
+    service_name: str = setting("app", SERVICE_NAME, "in every log line")
     request_id_header: str = setting(
         "X-Request-ID",
         Text(r"[A-Za-z0-9-]{1,64}", "a header name of letters, digits and '-'"),
         "read, answered and sent on",
     )
-    log_format: str = setting("json", OneOf("json", "console", "off"), "how log lines look")
-    log_level: str = setting(
-        "INFO",
-        OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        "the least severe level written",
-    )
+    log_format: str = setting("json", LOG_FORMAT, "how log lines look")
+    log_level: str = setting("INFO", LOG_LEVEL, "the least severe level written")
     rate_limit: str = setting(
         "10 per minute;100 per hour",
         Text("[^\n]*", "limits like '10 per minute', separated by ';', or '' for none"),

@@ -78,7 +78,7 @@ class Limits:
         """Return *view* with its rules held by this app's limiter."""
         with self._lock:
             if view not in self._bound:
-                limited = view.view
+                limited = _named_apart(view.view, len(self._bound))
                 for rule in view.rules:
                     limited = self._hold(rule)(limited)
                 self._bound[view] = limited
@@ -124,6 +124,17 @@ def exempt(view: View) -> View:
         raise _contradiction(view)
     view.resilience_exempt = True  # type: ignore[attr-defined]
     return view
+
+
+def _named_apart(view: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Return *view* under a name of its own: Flask-Limiter would lump equal names together."""
+
+    @wraps(view)
+    def apart(*args: Any, **kwargs: Any) -> Any:
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    apart.__qualname__ += f"#{number}"
+    return apart
 
 
 def check_limit(name: str, limit: str) -> None:

@@ -107,10 +107,7 @@ class ResilientSession(requests.Session):
         address = url.decode() if isinstance(url, bytes) else url
         with self._calling(_Running(self, call, header_value(idempotency_key))):
             response = super().request(method, self._absolute(address), *args, **kwargs)
-        self._finish(call, response)
-        if self._guard.options.raise_for_status:
-            response.raise_for_status()
-        return response
+        return self._finish(call, response)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request, as a call of its own unless one is being made."""
@@ -119,8 +116,7 @@ class ResilientSession(requests.Session):
         call = self._new_call()
         with self._calling(_Running(self, call, None)):
             response = super().send(request, **kwargs)
-        self._finish(call, response)
-        return response
+        return self._finish(call, response)
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare *request* with the session's settings and the call's idempotency key."""
@@ -179,12 +175,15 @@ class ResilientSession(requests.Session):
         finally:
             _running.reset(token)
 
-    def _finish(self, call: Call, response: Response) -> None:
+    def _finish(self, call: Call, response: Response) -> Response:
         """Tell of an answered call once its last byte was read."""
         if call.streaming:
             watch_body(response, lambda error: self._finish_streamed(call, error))
         else:
             self._tell(call)
+        if self._guard.options.raise_for_status:
+            response.raise_for_status()
+        return response
 
     def _finish_streamed(self, call: Call, error: Exception | None) -> None:
         if error is not None:

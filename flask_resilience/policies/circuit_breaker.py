@@ -100,7 +100,7 @@ class CircuitBreakerPolicy:
         60.0, Number(0.001, 86400, "seconds"), "how long an open circuit rejects calls"
     )
     success_threshold: int = setting(1, Whole(1, 1000), "trials that must succeed to close")
-    trials: int = setting(1, Whole(1, 1000), "trials at once, over all workers")
+    trials: int = setting(1, Whole(1, 1000), "trials let through at once")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -28,14 +28,10 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from ..context import current_request
 from ..events import Event
-from ..rules import OneOf, Text, check
+from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
 from .encoding import encode
 from .lines import line
 from .redaction import redact
-
-FORMATS = OneOf("json", "console", "off")
-LEVELS = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-SERVICE = Text(r".{1,255}", "1 to 255 characters of text")
 
 _ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -64,9 +60,9 @@ def configure_logging(
     :param service: What ``service`` says on lines written outside a request.
     :raises ConfigurationError: If a value is unknown.
     """
-    _setup.format = check("format", format, FORMATS)
-    _setup.service = check("service", service, SERVICE)
-    least = logging.getLevelName(check("level", level, LEVELS))
+    _setup.format = check("format", format, LOG_FORMAT)
+    _setup.service = check("service", service, SERVICE_NAME)
+    least = logging.getLevelName(check("level", level, LOG_LEVEL))
     _detach_from_stdlib()
     if _setup.format != "off":
         _attach_to_structlog(least)

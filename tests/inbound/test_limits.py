@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from flask import Flask
 
 from flask_resilience import ConfigurationError, Resilience
+
+
+@pytest.fixture(autouse=True)
+def _one_moment(monkeypatch):
+    """Hold the time within one window: the counter is an estimate where two of them meet."""
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
 
 
 @pytest.fixture
@@ -204,3 +212,19 @@ def test_each_strategy_holds_the_limit(strategy):
     assert statuses(app, ["/"] * 4) == [200, 200, 200, 429]
     answer = app.test_client().get("/", environ_base={"REMOTE_ADDR": "192.0.2.1"})
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_views_of_one_name_keep_limits_of_their_own(app, resilience):
+    """Two functions made by one factory have one name, and each its own limit."""
+
+    def make(limit):
+        @resilience.limit(limit)
+        def view():
+            return ""
+
+        return view
+
+    app.add_url_rule("/one", "one", make("1/minute"))
+    app.add_url_rule("/three", "three", make("3/minute"))
+    assert statuses(app, ["/one"] * 2) == [200, 429]
+    assert statuses(app, ["/three"] * 4) == [200, 200, 200, 429]

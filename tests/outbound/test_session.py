@@ -327,9 +327,13 @@ def test_client_name_stands_only_for_its_own_host(make_session, make_upstream, e
 def test_raise_for_status(make_session, make_upstream):
     """With raise_for_status a final 4xx or 5xx raises, after the retries."""
     upstream = make_upstream(503)
+    session = make_session(ClientOptions(raise_for_status=True))
     with pytest.raises(requests.HTTPError):
-        make_session(ClientOptions(raise_for_status=True)).get(upstream.url)
+        session.get(upstream.url)
     assert len(upstream.requests) == 4
+    prepared = session.prepare_request(requests.Request("GET", make_upstream(404).url))
+    with pytest.raises(requests.HTTPError):
+        session.send(prepared)
 
 
 def test_body_is_part_of_the_attempt(session, make_upstream):
