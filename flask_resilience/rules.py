@@ -183,7 +183,7 @@ def check(name: str, value: object, rule: Rule) -> Any:
     """
     try:
         return rule.accept(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         shown = f"a {type(value).__name__}" if isinstance(rule, Named) else repr(value)
         raise ConfigurationError(
             f"{name} is {shown}; it must be {rule}.", key=name, value=shown, rule=str(rule)

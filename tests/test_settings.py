@@ -95,6 +95,7 @@ def test_unknown_constructor_keyword_is_named():
         pytest.param("timeout", "15", id="number as text"),
         pytest.param("timeout", True, id="a bool for a number"),
         pytest.param("deadline", float("inf"), id="infinite"),
+        pytest.param("deadline", 10**400, id="beyond any float"),
         pytest.param("deadline", None, id="none where a number is needed"),
         pytest.param("retry_attempts", 0, id="no attempt"),
         pytest.param("retry_attempts", 1.5, id="a fraction"),

@@ -32,6 +32,10 @@ class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout
     """A call used up its total time; also a ``requests.Timeout``."""
 
 
+OVERLOADED = frozenset({408, 429})
+"""The 4xx statuses by which an upstream speaks of itself, not of the request."""
+
+
 def as_requests_error(
     error: errors.CircuitOpenError | errors.DeadlineExceededError, request: PreparedRequest
 ) -> CircuitOpenError | DeadlineExceededError:
@@ -50,14 +54,13 @@ def problem_code(error: Exception) -> str | None:
     """Return the catalogue code of an upstream failure that escaped a view.
 
     :return: ``None`` if it is no upstream's failure but the view's own mistake, as an invalid
-        URL or a 4xx answer made an exception by ``raise_for_status()``.
+        URL, or most 4xx answers made an exception by ``raise_for_status()``.
     """
     if isinstance(error, errors.ResilienceError):
         return error.code
     if isinstance(error, HTTPError):
-        return (
-            "NET-001" if error.response is not None and error.response.status_code >= 500 else None
-        )
+        status = 0 if error.response is None else error.response.status_code
+        return "NET-001" if status >= 500 or status in OVERLOADED else None
     if isinstance(error, (Timeout, ConnectTimeout)):
         return "NET-002"
     if isinstance(error, (RequestsConnectionError, ChunkedEncodingError, ContentDecodingError)):

@@ -48,6 +48,7 @@ def http_error(status):
             requests.exceptions.ChunkedEncodingError(), 502, "NET-001", id="truncated body"
         ),
         pytest.param(http_error(503), 502, "NET-001", id="5xx made an exception"),
+        pytest.param(http_error(429), 502, "NET-001", id="429 made an exception"),
         pytest.param(http_error(404), 500, "INT-001", id="4xx made an exception: our mistake"),
         pytest.param(requests.exceptions.InvalidURL(), 500, "INT-001", id="our mistake"),
         pytest.param(ValueError("secret"), 500, "INT-001", id="any other exception"),
