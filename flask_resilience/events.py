@@ -6,9 +6,12 @@ changes nothing (see :mod:`flask_resilience.telemetry.dispatch`). Durations are 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,14 @@ Event: TypeAlias = (
     | RequestFailed
 )
 OnEvent: TypeAlias = Callable[[Event], None]
+
+
+def tell(listener: OnEvent, event: Event) -> None:
+    """Let *listener* hear of *event*; if it raises, that is logged and changes nothing."""
+    try:
+        listener(event)
+    except Exception:
+        _logger.exception("The listener %r failed on %s.", listener, type(event).__name__)
 
 
 def ignore_event(event: Event) -> None:

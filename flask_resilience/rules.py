@@ -144,10 +144,26 @@ class Statuses:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """An object of one *kind*."""
+
+    kind: type[Any]
+
+    def accept(self, value: object) -> object:
+        """Return *value* unchanged."""
+        if not isinstance(value, self.kind):
+            raise ValueError
+        return value
+
+    def __str__(self) -> str:
+        return f"a {self.kind.__name__}"
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """A mapping of names to values of one *kind*; the values may be secret and are not shown."""
 
-    kind: type[Any] | tuple[type[Any], ...]
+    kind: type[Any]
     words: str
 
     def accept(self, value: object) -> dict[str, Any]:
@@ -184,10 +200,17 @@ def check(name: str, value: object, rule: Rule) -> Any:
     try:
         return rule.accept(value)
     except (ValueError, OverflowError):
-        shown = f"a {type(value).__name__}" if isinstance(rule, Named) else repr(value)
+        shown = _without_secrets(value, rule)
         raise ConfigurationError(
             f"{name} is {shown}; it must be {rule}.", key=name, value=shown, rule=str(rule)
         ) from None
+
+
+def _without_secrets(value: object, rule: Rule) -> str:
+    """Return *value* as it may be shown: no mapping's values, no user's part of a URL."""
+    if isinstance(rule, Named):
+        return f"a {type(value).__name__}"
+    return re.sub(r"(?<=://)[^/\s]*@", "[redacted]@", repr(value))
 
 
 def check_fields(values: Any) -> None:

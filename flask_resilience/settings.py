@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeAlias
 
 from .errors import ConfigurationError
 from .policies.circuit_breaker import CircuitBreakerPolicy
@@ -28,15 +28,16 @@ from .rules import (
     OneOf,
     Text,
     check,
-    check_fields,
     setting,
 )
 
 PREFIX = "RESILIENCE_"
+Label: TypeAlias = Callable[[str], str]
+"""Gives the name that users know a setting by."""
 
 
 NESTED = Named(object, "a mapping of names to values")
-CLIENTS = Named((Mapping, ClientOptions), "a mapping of client names to mappings of settings")
+CLIENTS = Named(Mapping, "a mapping of client names to mappings of settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +75,6 @@ class Settings:
     call: ClientOptions = field(default_factory=ClientOptions)
     clients: Mapping[str, Any] = setting({}, CLIENTS, "outbound sessions by name")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -96,6 +94,10 @@ class Section:
             if "rule" in one.metadata
         }
 
+    def values(self, instance: Any) -> dict[str, Any]:
+        """Return the value of each setting in an instance of the dataclass."""
+        return {name: getattr(instance, one.name) for name, one in self.fields().items()}
+
     def pick(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of *values* that belong here, by the names of the fields."""
         return {one.name: values[name] for name, one in self.fields().items() if name in values}
@@ -111,7 +113,8 @@ ORDERED = (
     ("timeout", "deadline"),
     ("retry_initial_delay", "retry_max_delay"),
 )
-"""Pairs of which the first must not exceed the second, where both were given."""
+"""Pairs of which the first, if it was given, must not exceed the second; a second that is smaller
+than the default of the first merely cuts it short."""
 
 
 def app_fields() -> dict[str, dataclasses.Field[Any]]:
@@ -136,15 +139,22 @@ def load_settings(
     :raises ConfigurationError: If a key is unknown, or a value of the wrong type, out of range or
         in contradiction to another.
     """
-    found = {key[len(PREFIX) :].lower(): config[key] for key in config if key.startswith(PREFIX)}
-    given = _check_given({**defaults, **found}, app_fields(), lambda name: PREFIX + name.upper())
-    header = given.get("request_id_header", Settings().request_id_header)
-    call = _fill(ClientOptions(request_id_header=header), given)
-    settings = Settings(**{"service_name": import_name, **APP.pick(given)}, call=call)
+    found = {key.removeprefix(PREFIX): config[key] for key in config if key.startswith(PREFIX)}
+    for name in found:
+        if name != name.upper():
+            raise _unknown(PREFIX + name, [PREFIX + name.upper()])
+    found = {name.lower(): value for name, value in found.items()}
+    given = _check_given({**defaults, **found}, app_fields(), _app_label)
+    settings = Settings(**{"service_name": import_name, **APP.pick(given)})
+    call = _fill(ClientOptions(request_id_header=settings.request_id_header), given, _app_label)
     clients = {
         name: _load_client(name, options, call) for name, options in settings.clients.items()
     }
-    return dataclasses.replace(settings, clients=clients)
+    return dataclasses.replace(settings, call=call, clients=clients)
+
+
+def _app_label(name: str) -> str:
+    return PREFIX + name.upper()
 
 
 def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> ClientOptions:
@@ -157,44 +167,46 @@ def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> 
                 return f"{PREFIX}CLIENTS[{name!r}][{section.prefix[:-1]!r}][{inner!r}]"
         return f"{PREFIX}CLIENTS[{name!r}][{setting_name!r}]"
 
+    options = check(f"{PREFIX}CLIENTS[{name!r}]", options, NESTED)
     unfolded = {key: value for key, value in options.items() if key not in ("retry", "breaker")}
     for section in (RETRY, BREAKER):
         nested = options.get(section.prefix[:-1], {})
         for key, value in check(label(section.prefix[:-1]), nested, NESTED).items():
             unfolded[section.prefix + key] = value
-    return _fill(
-        dataclasses.replace(call, name=name), _check_given(unfolded, client_fields(), label)
-    )
+    given = _check_given(unfolded, client_fields(), label)
+    return _fill(dataclasses.replace(call, name=name), given, label)
 
 
-def _fill(base: ClientOptions, given: Mapping[str, Any]) -> ClientOptions:
-    return dataclasses.replace(
+def _fill(base: ClientOptions, given: Mapping[str, Any], label: Label) -> ClientOptions:
+    """Return *base* with what was given, which must not contradict the rest."""
+    filled = dataclasses.replace(
         base,
         **CALL.pick(given),
         retry=dataclasses.replace(base.retry, **RETRY.pick(given)),
         breaker=dataclasses.replace(base.breaker, **BREAKER.pick(given)),
     )
+    values = CALL.values(filled) | RETRY.values(filled.retry)
+    for smaller, larger in ORDERED:
+        if smaller in given and values[smaller] > values[larger]:
+            raise ConfigurationError(
+                f"{label(smaller)} is {values[smaller]!r} and {label(larger)} is "
+                f"{values[larger]!r}; the first must not exceed the second.",
+                key=label(smaller),
+                contradicts=label(larger),
+            )
+    return filled
 
 
 def _check_given(
     given: Mapping[str, Any],
     fields: Mapping[str, dataclasses.Field[Any]],
-    label: Callable[[str], str],
+    label: Label,
 ) -> dict[str, Any]:
-    """Hold each given setting to its rule, and all of them to each other."""
+    """Hold each given setting to its rule."""
     for name in given:
         if name not in fields:
             raise _unknown(label(name), [label(known) for known in fields])
-    kept = {name: check(label(name), given[name], fields[name].metadata["rule"]) for name in given}
-    for smaller, larger in ORDERED:
-        if smaller in kept and larger in kept and kept[smaller] > kept[larger]:
-            raise ConfigurationError(
-                f"{label(smaller)} is {kept[smaller]!r} and {label(larger)} is {kept[larger]!r}; "
-                "the first must not exceed the second.",
-                key=label(smaller),
-                contradicts=label(larger),
-            )
-    return kept
+    return {name: check(label(name), given[name], fields[name].metadata["rule"]) for name in given}
 
 
 def _unknown(key: str, known: list[str]) -> ConfigurationError:

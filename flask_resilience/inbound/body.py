@@ -47,7 +47,7 @@ class _Body:
         except StopIteration:
             served.finish()
             raise
-        except Exception as error:
+        except BaseException as error:
             served.fail(error)
             served.finish("stream_error")
             raise
@@ -76,6 +76,7 @@ def _watch_file(file: Any, served: Served, context: Context) -> Iterable[bytes]:
     def close_and_finish() -> None:
         if close is not None:
             close()
+        served.assume_sent()
         context.run(served.finish)
 
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from threading import Lock
@@ -20,14 +20,17 @@ from flask_limiter import Limiter, RequestLimit
 from flask_limiter.util import get_remote_address
 
 from ..errors import ConfigurationError
+from ..rules import Maybe, Whole, check
 from .problems import problem_response
 
 RATE_LIMIT_EXCEEDED = "LIM-001"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# What it says at INFO of each rejection, with the client's address, the finish line says better.
-logging.getLogger("flask-limiter").setLevel(logging.WARNING)
+_limiter_logger = logging.getLogger("flask-limiter")
+if _limiter_logger.level == logging.NOTSET:
+    # What it says of each rejection, with the client's address, the finish line says better.
+    _limiter_logger.setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class LimitRule:
     :param key: Gives what is counted, instead of the client's address.
     :param cost: What one request takes from the quota, or what gives it.
     :param methods: The verbs it holds for; ``None`` for all.
-    :raises ConfigurationError: If the limit cannot be read.
+    :raises ConfigurationError: If the limit cannot be read, or another value is wrong.
     """
 
     limit: str | Callable[[], str]
@@ -47,8 +50,28 @@ class LimitRule:
     methods: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit, str):
+        if not callable(self.limit):
             check_limit("limit", self.limit)
+        if not callable(self.cost):
+            check("cost", self.cost, Whole(1, 1_000_000))
+        check("methods", self.methods, Maybe(Verbs()))
+        if self.key is not None and not callable(self.key):
+            raise ConfigurationError(f"key is {self.key!r}; it must be a function.", key="key")
+
+
+class Verbs:
+    """The rule of ``methods``: a collection of verbs, and not the text of one."""
+
+    def accept(self, value: object) -> object:
+        """Return *value* unchanged."""
+        if isinstance(value, str) or not isinstance(value, Collection):
+            raise ValueError
+        if not all(isinstance(verb, str) and verb.isalpha() for verb in value):
+            raise ValueError
+        return value
+
+    def __str__(self) -> str:
+        return "a list of verbs, as ['POST']"
 
 
 class Limits:
@@ -137,14 +160,14 @@ def _named_apart(view: Callable[..., Any], number: int) -> Callable[..., Any]:
     return apart
 
 
-def check_limit(name: str, limit: str) -> None:
+def check_limit(name: str, limit: object) -> None:
     """Hold *limit* to the notation of the ``limits`` library.
 
     :raises ConfigurationError: If it cannot be read.
     """
     try:
-        limits.parse_many(limit)
-    except ValueError:
+        limits.parse_many(cast("str", limit))
+    except (TypeError, ValueError):
         raise ConfigurationError(
             f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second', "
             "several of them separated by ';'.",

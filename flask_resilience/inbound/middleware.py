@@ -11,16 +11,16 @@ in there cannot leak into the next request, even if a response is never closed.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from structlog.contextvars import bind_contextvars
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..context import RequestContext, bind_request
-from ..events import OnEvent, ignore_event
+from ..events import OnEvent, ignore_event, tell
 from .body import watch_body
 from .problems import CONTENT_TYPE, INTERNAL_ERROR, problem
 from .request_id import ENVIRON_KEY, accept_request_id, environ_name
@@ -52,7 +52,8 @@ class RequestIDMiddleware:
         propagate_errors: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app, self._header, self._service = app, header, service
-        self._on_event, self._clock, self._propagate_errors = on_event, clock, propagate_errors
+        self._on_event: OnEvent = partial(tell, on_event)
+        self._clock, self._propagate_errors = clock, propagate_errors
         self._environ_name = environ_name(header)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -73,6 +74,10 @@ class RequestIDMiddleware:
             body = self._app(environ, start)
         except Exception as error:
             body = self._answer_escaped(error, environ, start, served)
+        except BaseException as error:  # a worker that is told to exit because this hangs
+            served.fail(error)
+            served.finish("server_error")
+            raise
         return watch_body(body, served, context, environ.get("wsgi.file_wrapper"))
 
     def _with_id(
@@ -97,12 +102,11 @@ class RequestIDMiddleware:
         served: Served,
     ) -> Iterable[bytes]:
         served.fail(error)
-        if self._propagate_errors():
+        if served.begun or self._propagate_errors():
             served.finish("server_error")
             raise error
         members = problem(INTERNAL_ERROR, instance=environ.get("PATH_INFO", ""))
         body = json.dumps(members).encode()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        begun = [sys.exc_info()] if served.begun else []  # without it a second start is refused
-        start_response("500 INTERNAL SERVER ERROR", headers, *begun)
+        start_response("500 INTERNAL SERVER ERROR", headers)
         return [body]

@@ -13,7 +13,6 @@ from typing import Any
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.wrappers import Response as AnyResponse
 
 from ..context import current_request_id
 from ..errors import CATALOGUE
@@ -74,15 +73,17 @@ def register_problems(
     :param code_of: Gives the code of such an exception; ``None`` leaves it to Flask.
     """
 
-    def answer_escaped(error: Exception) -> AnyResponse:
+    def answer_escaped(error: Exception) -> Any:
         code = code_of(error)
         if code is None:
             raise error
         request.environ[ERROR_TYPE_KEY] = type(error).__name__
-        return problem_response(code, getattr(error, "retry_after", None))
+        own = _own_handler(app, Exception)
+        retry_after = getattr(error, "retry_after", None)
+        return problem_response(code, retry_after) if own is None else own(error)
 
     def answer_internal(error: InternalServerError) -> Any:
-        own = app.error_handler_spec[None][None].get(HTTPException)
+        own = _own_handler(app, HTTPException) or _own_handler(app, Exception)
         return problem_response(INTERNAL_ERROR) if own is None else own(error)
 
     for kind in escaping:
@@ -90,6 +91,15 @@ def register_problems(
             app.register_error_handler(kind, answer_escaped)
     if InternalServerError not in app.error_handler_spec[None][500]:
         app.register_error_handler(InternalServerError, answer_internal)
+
+
+def _own_handler(app: Flask, kind: type[Exception]) -> Callable[..., Any] | None:
+    """Return the app's or the blueprint's handler for all of *kind*, less specific than ours."""
+    for name in (*request.blueprints, None):
+        handler = app.error_handler_spec[name][None].get(kind)
+        if handler is not None:
+            return app.ensure_sync(handler)
+    return None
 
 
 def _html(members: dict[str, Any]) -> str:

@@ -52,6 +52,10 @@ class Served:
         """Note that a piece of the body has gone."""
         self._size += len(chunk)
 
+    def assume_sent(self) -> None:
+        """Take it that all that was announced has gone, where the server sends by itself."""
+        self._size = max(self._size, self._length or 0)
+
     def counted(self, write: Callable[[bytes], object]) -> Callable[[bytes], object]:
         """Return WSGI's imperative ``write``, counted too."""
 

@@ -71,7 +71,6 @@ class GuardedAdapter(BaseAdapter):
         """
         call, guard = self._call, self._guard
         call.upstream = guard.upstream(request.url or "")
-        call.streaming = stream
         limits = TimeLimits.of(timeout, guard.options)
         exchange = Exchange(
             call=call,
@@ -97,6 +96,9 @@ class GuardedAdapter(BaseAdapter):
             return pipeline.run()
         except (CircuitOpenError, DeadlineExceededError) as error:
             raise as_requests_error(error, request) from error.__cause__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
     def close(self) -> None:
         """Close the transport."""

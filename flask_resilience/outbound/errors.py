@@ -68,5 +68,9 @@ def problem_code(error: Exception) -> str | None:
     return None
 
 
-ESCAPING: tuple[type[Exception], ...] = (errors.ResilienceError, RequestException)
+ESCAPING: tuple[type[Exception], ...] = (
+    errors.CallRejectedError,
+    errors.DeadlineExceededError,
+    RequestException,
+)
 """What an outbound call may raise into a view."""

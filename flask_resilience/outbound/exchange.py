@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..errors import DeadlineExceededError
 from ..policies.call import Call
 from ..policies.client import ClientOptions
 from ..policies.deadline import SHORTEST, Deadline
-from ..policies.outcome import Verdict
+from ..policies.outcome import Outcome, Verdict
 from ..policies.pipeline import Answer, Settle
 from .body import watch_body
 from .errors import as_requests_error
@@ -69,7 +70,9 @@ class Exchange:
         if self.streaming and verdict.failed:
             self._unread = response
         if self.streaming and not verdict.failed:
-            return self._answer(verdict, value=response, defer=partial(self._defer, response))
+            return self._answer(
+                verdict, value=response, defer=partial(self._defer, response, verdict)
+            )
         return self._answer(verdict, value=response)
 
     def _attempt_request(self, number: int) -> PreparedRequest:
@@ -97,18 +100,27 @@ class Exchange:
         response.connection = self.adapter  # type: ignore[assignment]  # typed as the default one
         return response
 
-    def _defer(self, response: Response, settle: Settle) -> None:
-        """Judge a streamed answer when its body has ended."""
+    def _defer(self, response: Response, verdict: Verdict, settle: Settle) -> None:
+        """Judge a streamed answer when its body has ended; *verdict* holds if it ends well."""
+        call, reference = self.call, weakref.ref(response)
 
-        def end(error: Exception | None) -> Exception | None:
-            settle(self._judge_response(response) if error is None else self._judge_error(error))
-            if error is None or not self.call.deadline.over:
+        def close() -> None:
+            unread = reference()
+            if unread is not None:
+                unread.close()
+
+        def end(error: BaseException | None) -> Exception | None:
+            if isinstance(error, Exception):
+                settle(self._judge_error(error))
+            else:
+                settle(verdict if error is None else replace(verdict, outcome=Outcome.IGNORED))
+            call.read_to_its_end(error)
+            if not isinstance(error, Exception) or not call.deadline.over:
                 return None
-            late = DeadlineExceededError(
-                self.call.upstream, self.call.deadline.seconds, self.call.attempts
-            )
+            late = DeadlineExceededError(call.upstream, call.deadline.seconds, call.attempts)
             return as_requests_error(late, self.request)
 
+        call.close_body = close
         watch_body(response, end)
 
     def _judge_response(self, response: Response) -> Verdict:

@@ -14,7 +14,13 @@ from email.utils import parsedate_to_datetime
 
 from requests import ConnectTimeout, PreparedRequest, RequestException, Response
 from requests.exceptions import UnrewindableBodyError
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
@@ -94,11 +100,14 @@ def refusal(
 def is_upstream_failure(error: BaseException) -> bool:
     """Say whether *error* speaks of the upstream, and not of a mistake made on this side.
 
-    ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too.
+    ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too, and names
+    two of its own classes alike: an ``InvalidHeader`` made of urllib3's was in the answer.
     """
+    if any(isinstance(cause, InvalidHeader) for cause in chain(error)):
+        return True
     if isinstance(error, (ValueError, UnrewindableBodyError)):
         return False
-    return isinstance(error, (RequestException, ConnectionError, TimeoutError))
+    return isinstance(error, (RequestException, HTTPError, ConnectionError, TimeoutError))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

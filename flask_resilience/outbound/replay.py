@@ -6,6 +6,9 @@ from typing import Any
 
 from requests.exceptions import UnrewindableBodyError
 
+LASTING = (type(None), bytes, str, bytearray, memoryview)
+"""Bodies that sending does not use up."""
+
 
 class Replay:
     """A body that may be sent again: none, bytes, text, or a file that returns to where it stood.
@@ -15,12 +18,12 @@ class Replay:
 
     def __init__(self, body: Any) -> None:
         self._body = body
-        self._start = None if body is None or isinstance(body, (bytes, str)) else _position(body)
+        self._start = None if isinstance(body, LASTING) else _position(body)
 
     @property
     def possible(self) -> bool:
         """Say whether the body can be sent again."""
-        return self._body is None or isinstance(self._body, (bytes, str)) or self._start is not None
+        return isinstance(self._body, LASTING) or self._start is not None
 
     def rewind(self) -> None:
         """Return a file to where it stood.

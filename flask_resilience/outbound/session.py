@@ -6,10 +6,12 @@ line. What belongs to one attempt of one hop lives in :mod:`flask_resilience.out
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import requests
@@ -17,7 +19,7 @@ from requests import PreparedRequest, Request, Response
 from requests.adapters import BaseAdapter
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..events import CallFinished, OnEvent, ignore_event
+from ..events import CallFinished, OnEvent, ignore_event, tell
 from ..policies.breaker import CircuitStorage
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
@@ -27,11 +29,11 @@ from ..policies.retry import RetryPolicy
 from ..rules import Whole, check
 from ..storage.memory import MemoryStorage
 from .adapter import Guard, GuardedAdapter
-from .body import watch_body
 from .idempotency import IDEMPOTENCY_HEADER, header_value
-from .transport import DeadlineAdapter
+from .transport import keep_deadlines
 
 GetAdapter: TypeAlias = Callable[..., BaseAdapter]
+ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 Verb: TypeAlias = Callable[..., Response]
 
 
@@ -73,11 +75,10 @@ class ResilientSession(requests.Session):
         super().__init__()
         options = options or ClientOptions()
         options = replace(options, retry=retry or options.retry, breaker=breaker or options.breaker)
-        self._guard = Guard(options, storage or MemoryStorage(clock), clock, on_event)
+        listener = partial(tell, on_event)
+        self._guard = Guard(options, storage or MemoryStorage(clock), clock, listener)
         self._replaced_get_adapter: GetAdapter | None = None
         self.headers.update(options.headers)
-        self.mount("https://", DeadlineAdapter())
-        self.mount("http://", DeadlineAdapter())
 
     def request(
         self,
@@ -118,6 +119,11 @@ class ResilientSession(requests.Session):
             response = super().send(request, **kwargs)
         return self._finish(call, response)
 
+    def mount(self, prefix: str, adapter: BaseAdapter) -> None:
+        """Use *adapter* for URLs that begin with *prefix*, and hold it to the deadlines."""
+        keep_deadlines(adapter)
+        super().mount(prefix, adapter)
+
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare *request* with the session's settings and the call's idempotency key."""
         prepared = super().prepare_request(request)
@@ -136,6 +142,11 @@ class ResilientSession(requests.Session):
         """Take another finder, as ``requests-mock`` does, without losing the policies."""
         ours = replacement == self._guarded_adapter
         self._replaced_get_adapter = None if ours else replacement
+
+    @get_adapter.deleter
+    def get_adapter(self) -> None:
+        """Go back to the session's own finder, as ``unittest.mock`` does."""
+        self._replaced_get_adapter = None
 
     def _guarded_adapter(self, url: str) -> BaseAdapter:
         find = self._replaced_get_adapter or super().get_adapter
@@ -162,6 +173,17 @@ class ResilientSession(requests.Session):
             idempotent=idempotent,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "options": self._guard.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Come back in another process with circuits and a clock of its own, and no listener."""
+        options = state.pop("options")
+        self.__init__(options)  # type: ignore[misc]  # as for a new one
+        super().__setstate__(state)
+        for adapter in self.adapters.values():
+            keep_deadlines(adapter)
+
     @contextmanager
     def _calling(self, running: _Running) -> Iterator[None]:
         """Make *running* the current call, and tell of it if it fails."""
@@ -169,6 +191,8 @@ class ResilientSession(requests.Session):
         try:
             yield
         except BaseException:
+            if running.call.close_body is not None:
+                running.call.close_body()
             running.call.stop_reason = running.call.stop_reason or "error"
             self._tell(running.call)
             raise
@@ -177,16 +201,16 @@ class ResilientSession(requests.Session):
 
     def _finish(self, call: Call, response: Response) -> Response:
         """Tell of an answered call once its last byte was read."""
-        if call.streaming:
-            watch_body(response, lambda error: self._finish_streamed(call, error))
+        if call.close_body is not None:
+            call.on_read = partial(self._finish_streamed, call)
         else:
             self._tell(call)
         if self._guard.options.raise_for_status:
             response.raise_for_status()
         return response
 
-    def _finish_streamed(self, call: Call, error: Exception | None) -> None:
-        if error is not None:
+    def _finish_streamed(self, call: Call, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, GeneratorExit):  # to let go is to close
             call.stop_reason = "deadline" if call.deadline.over else "error"
         self._tell(call)
 
@@ -207,7 +231,7 @@ class ResilientSession(requests.Session):
 
     def _absolute(self, url: str) -> str:
         base = self._guard.options.base_url
-        if base is None or "://" in url.split("?", 1)[0]:
+        if base is None or ABSOLUTE.match(url):
             return url
         if not url or url.startswith("?"):
             return base + url

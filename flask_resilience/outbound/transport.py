@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import socket
+from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import cache
 from http.client import HTTPResponse
 from typing import Any
 
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..policies.deadline import Deadline
 
@@ -25,19 +25,37 @@ attempt_deadline: ContextVar[Deadline | None] = ContextVar(
 """The end of the attempt that is being made; ``None`` where nothing limits it."""
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """A transport adapter of ``requests`` whose connections keep to the attempt's deadline."""
+def keep_deadlines(adapter: BaseAdapter) -> None:
+    """Let the connections that *adapter* opens from now on keep to the attempt's deadline.
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Open pools of connections that keep to the deadline."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+    What brings its own way to the wire, and no pools of urllib3, is left as it is.
+    """
+    if not isinstance(adapter, HTTPAdapter):
+        return
+    manager_for = adapter.proxy_manager_for
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the pools behind *proxy*, of such connections too."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = POOLS
-        return manager
+    def timed_manager_for(proxy: str, **options: Any) -> Any:
+        return _timed(manager_for(proxy, **options))
+
+    _timed(adapter.poolmanager)
+    adapter.proxy_manager_for = timed_manager_for  # type: ignore[method-assign]
+
+
+def _timed(manager: Any) -> Any:
+    """Give a pool manager pools of its own kinds, direct or by proxy, that keep to the deadline."""
+    kinds: Mapping[str, Any] = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _timed_pool(kind) for scheme, kind in kinds.items()}
+    return manager
+
+
+@cache
+def _timed_pool(kind: Any) -> Any:
+    """Return a pool like *kind*, by the same name, whose connections keep to the deadline."""
+    connection = kind.ConnectionCls
+    if issubclass(connection, _TimedConnection):
+        return kind
+    timed = type(connection.__name__, (_TimedConnection, connection), {})
+    return type(kind.__name__, (kind,), {"ConnectionCls": timed})
 
 
 class _Reader(io.RawIOBase):
@@ -48,6 +66,9 @@ class _Reader(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
         _limit(self._sock, self._deadline)
@@ -68,9 +89,10 @@ class _Answer(HTTPResponse):
             self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), deadline))
 
 
-class _TimedSend:
-    """Limits each write to the time left."""
+class _TimedConnection:
+    """What a urllib3 connection does otherwise to keep to the deadline."""
 
+    response_class = _Answer
     sock: socket.socket | None
 
     def send(self, data: Any) -> None:
@@ -78,25 +100,6 @@ class _TimedSend:
         if deadline is not None and self.sock is not None:
             _limit(self.sock, deadline)
         super().send(data)  # type: ignore[misc]  # the connection class it is mixed into
-
-
-class _HTTPConnection(_TimedSend, HTTPConnection):
-    response_class = _Answer
-
-
-class _HTTPSConnection(_TimedSend, HTTPSConnection):
-    response_class = _Answer
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 def _limit(sock: socket.socket, deadline: Deadline) -> None:

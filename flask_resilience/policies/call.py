@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .deadline import Deadline
@@ -17,7 +18,8 @@ class Call:
     :param started: When it began, in seconds of the clock's monotonic time.
     :param idempotent: Whether sending it again does no harm whatever its verb is.
     :param upstream: Whom it turned to last; changes with a redirect.
-    :param streaming: Whether its body is read by the user after it was answered.
+    :param close_body: Closes the answer whose body the user has still to read, if there is one.
+    :param on_read: Told how the reading ended: ``None`` for well.
     :param stop_reason: Why no further attempt was made; ``None`` while all is well.
     """
 
@@ -29,8 +31,15 @@ class Call:
     upstream: str = ""
     attempts: int = 0
     waited: float = 0.0
-    streaming: bool = False
+    close_body: Callable[[], None] | None = None
+    on_read: Callable[[BaseException | None], None] | None = None
     stop_reason: str | None = None
+
+    def read_to_its_end(self, error: BaseException | None) -> None:
+        """Note that the body was read, or that *error* ended it."""
+        self.close_body = None
+        if self.on_read is not None:
+            self.on_read(error)
 
     @property
     def outcome(self) -> str:

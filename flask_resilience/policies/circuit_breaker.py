@@ -113,8 +113,10 @@ class CircuitBreakerPolicy:
         """
         if circuit.state is State.OPEN and now >= circuit.open_until:
             return self._enter(State.HALF_OPEN, circuit, now)
-        if any(now >= trial.expires_at for trial in circuit.trials):
-            return self._open(replace(circuit, last_failure="trial lease expired"), now)
+        ended = [trial.expires_at for trial in circuit.trials if now >= trial.expires_at]
+        if ended:
+            failed = replace(circuit, last_failure="trial lease expired")
+            return self.tick(self._open(failed, min(ended)), now)
         return circuit
 
     def admit(self, circuit: Circuit, now: float, lease: float) -> tuple[Circuit, Permit | None]:

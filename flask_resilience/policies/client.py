@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..rules import Flag, Maybe, Named, Number, Text, check_fields, setting
+from ..rules import Flag, Instance, Maybe, Named, Number, Text, check, check_fields, setting
 from .circuit_breaker import CircuitBreakerPolicy
 from .retry import RetryPolicy
 
@@ -37,3 +37,5 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check("retry", self.retry, Instance(RetryPolicy))
+        check("breaker", self.breaker, Instance(CircuitBreakerPolicy))

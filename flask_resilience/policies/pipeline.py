@@ -18,7 +18,7 @@ from ..events import AttemptFinished, OnEvent, RetryScheduled
 from .breaker import CircuitBreaker
 from .call import Call
 from .circuit_breaker import Permit
-from .outcome import Verdict
+from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 
 T = TypeVar("T")
@@ -89,6 +89,7 @@ class Pipeline(Generic[T]):
         :raises CircuitOpenError: If the circuit rejects the first attempt.
         :raises DeadlineExceededError: If the time of the call is over.
         """
+        self.call.stop_reason = None
         if self.call.deadline.over:
             raise self._too_late()
         try:
@@ -100,7 +101,8 @@ class Pipeline(Generic[T]):
             loop = RetryLoop(self.retry, self, last)
             last = loop.run()
             self.call.stop_reason = loop.stop_reason
-        if last.answer.error is not None and self.call.deadline.over:
+        failed = last.answer.error is not None and last.verdict.outcome is Outcome.FAILURE
+        if failed and self.call.deadline.over:
             raise self._too_late() from last.answer.error
         return last.answer.result()
 
@@ -159,24 +161,27 @@ class Pipeline(Generic[T]):
     def _settle_when_read(
         self, answer: Answer[T], number: int, permit: Permit, started: float
     ) -> None:
+        method, url = answer.method, answer.url  # not the answer: it must be free to be let go
+
         def settle(verdict: Verdict) -> None:
             self.breaker.record(permit, verdict)
-            self._tell(answer, verdict, number, self.clock.monotonic() - started)
+            duration = self.clock.monotonic() - started
+            self._tell(number, method, url, verdict, duration)
 
         if answer.defer is None:
             settle(answer.verdict)
         else:
             answer.defer(settle)
 
-    def _tell(self, answer: Answer[T], verdict: Verdict, number: int, duration: float) -> None:
+    def _tell(self, number: int, method: str, url: str, verdict: Verdict, duration: float) -> None:
         self.on_event(
             AttemptFinished(
                 call_id=self.call.call_id,
                 upstream=self.breaker.upstream,
                 attempt=number,
                 max_attempts=self.retry.attempts,
-                method=answer.method,
-                url=answer.url,
+                method=method,
+                url=url,
                 status=verdict.status,
                 error_type=verdict.error_type,
                 failed=verdict.failed,

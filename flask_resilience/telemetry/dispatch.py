@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..events import Event, OnEvent
-
-_logger = logging.getLogger(__name__)
+from ..events import Event, OnEvent, tell
 
 
 class Dispatcher:
@@ -23,10 +20,7 @@ class Dispatcher:
     def __call__(self, event: Event) -> None:
         """Tell every listener of *event*."""
         for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception:
-                _logger.exception("The listener %r failed on %s.", listener, type(event).__name__)
+            tell(listener, event)
 
     @contextmanager
     def listening(self, listener: OnEvent) -> Iterator[None]:

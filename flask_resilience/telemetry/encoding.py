@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 
@@ -12,25 +13,27 @@ def encode(fields: dict[str, Any]) -> str:
     Values JSON has no word for (bytes, dates, NaN, objects, cycles) appear as their ``repr``.
     """
     try:
-        return json.dumps(fields, default=_describe, allow_nan=False, separators=(",", ":"))
+        return _dumps(fields)
     except (ValueError, TypeError, RecursionError):
-        plain = {str(key): _plain(value) for key, value in fields.items()}
-        return json.dumps(plain, separators=(",", ":"))
+        return _dumps({str(key): _sayable(value) for key, value in fields.items()})
 
 
-def _plain(value: Any) -> Any:
-    """Keep what JSON can say; describe the rest."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
+def describe(value: object, say: Callable[[object], str] = repr) -> str:
+    """Return *value* as text, whatever its ``repr`` or ``str`` does."""
     try:
-        json.dumps(value, allow_nan=False)
+        return say(value)
+    except Exception as error:  # a broken method of the user's must not break the log
+        return f"<{type(value).__name__}: {say.__name__} raised {type(error).__name__}>"
+
+
+def _dumps(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, default=describe, allow_nan=False, separators=(",", ":"))
+
+
+def _sayable(value: Any) -> Any:
+    """Return *value*, or what describes it where JSON cannot say it."""
+    try:
+        _dumps(value)
     except (ValueError, TypeError, RecursionError):
-        return _describe(value)
+        return describe(value)
     return value
-
-
-def _describe(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # a broken __repr__ of the user's must not break the log
-        return f"<{type(value).__name__}: repr raised {type(error).__name__}>"

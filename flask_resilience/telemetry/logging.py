@@ -29,10 +29,12 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from ..context import current_request
 from ..events import Event
 from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
-from .encoding import encode
+from .encoding import describe, encode
 from .lines import line
 from .redaction import redact
 
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+_ALIASES = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -92,12 +94,19 @@ class StandardOutput:
     def msg(self, message: str) -> None:
         """Write one line; a full disk or a closed stream must not fail the request."""
         try:
-            sys.stdout.write(message + "\n")
-            sys.stdout.flush()
-        except (OSError, ValueError):
+            _write(message + "\n")
+        except (OSError, ValueError, AttributeError):  # the latter: there is no standard output
             return
 
     debug = info = warning = warn = error = critical = fatal = log = msg
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError as error:
+        sys.stdout.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+    sys.stdout.flush()
 
 
 class EventLog:
@@ -124,13 +133,14 @@ class EventLog:
 
 def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     """Put the fields every line has first; a field of the user's never takes their place."""
+    origin = fields.pop("_origin") if isinstance(fields.get("_origin"), _Origin) else None
     request = current_request()
     serving = None if request is None else request.service
     core = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
-        "level": {"warn": "warning", "exception": "error", "fatal": "critical"}.get(level, level),
+        "level": _ALIASES.get(level, level) if origin is None else origin.level,
         "event": fields.pop("event", ""),
-        "logger": fields.pop("_logger", None) or getattr(logger, "name", "root"),
+        "logger": getattr(logger, "name", "root") if origin is None else origin.logger,
         "service": getattr(logger, "service", None) or serving or _setup.service,
         "pid": os.getpid(),
     }
@@ -145,7 +155,7 @@ def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> Even
     error = _exception(fields.pop("exc_info", None))
     if error is not None:
         fields["exception_type"] = type(error).__name__
-        fields["exception_message"] = str(error)
+        fields["exception_message"] = describe(error, str)
         fields["exception_stacktrace"] = "".join(traceback.format_exception(error))
     return fields
 
@@ -162,10 +172,22 @@ def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
     return ConsoleRenderer(colors=sys.stdout.isatty())(logger, level, fields)
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a stdlib record comes from."""
+
+    logger: str
+    level: str
+
+
 def _adopt_record(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    """Take a stdlib record's logger, and its message without the colours Werkzeug gives it."""
-    fields["_logger"] = fields["_record"].name
+    """Take from a stdlib record its origin, and its message without Werkzeug's colours."""
+    record: logging.LogRecord = fields["_record"]
+    known = max((one for one in _LEVELS if one <= record.levelno), default=logging.DEBUG)
+    fields["_origin"] = _Origin(record.name, logging.getLevelName(known).lower())
     fields["event"] = _ANSI_STYLE.sub("", str(fields["event"]))
+    for left_by_another_handler in ("message", "asctime"):
+        fields.pop(left_by_another_handler, None)
     return fields
 
 
@@ -213,8 +235,9 @@ def _attach_to_stdlib(least: int) -> None:
             processors=[ProcessorFormatter.remove_processors_meta, *PROCESSORS],
         )
     )
+    handler.setLevel(least)
     root.addHandler(handler)
-    root.setLevel(least)
+    root.setLevel(min(root.level, least))
 
 
 def _detach_from_stdlib() -> None:
@@ -233,5 +256,5 @@ def _exception(exc_info: ExcInfo | BaseException | bool | None) -> BaseException
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):
-        return exc_info[1]
+        return next((one for one in exc_info if isinstance(one, BaseException)), None)
     return sys.exc_info()[1] if exc_info else None

@@ -1,18 +1,24 @@
 """Take secrets out of what is about to be logged.
 
-Redacted are the user part of URLs, and the value of anything whose name looks secret: query
-parameters, ``name=value`` and ``name: value`` in text, and fields of the line itself.
+Redacted are the user part of URLs, and the value of anything whose name looks secret: fields of
+the line, query parameters, headers, and ``name=value`` or ``"name": "value"`` in text, also where
+it was escaped or percent-encoded on the way.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
+from .encoding import describe
+
 REDACTED = "[redacted]"
+DEEPEST = 8
+"""Levels of a nested value that are looked into; what lies below is told as text."""
 
 SECRET_WORDS = frozenset(
     {"password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "auth"}
@@ -21,12 +27,24 @@ SECRET_WORDS = frozenset(
 )
 SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"), ("x", "amz")})
 SECRET_ENDINGS = ("password", "secret", "token", "apikey", "cookie", "signature", "credential")
+TYPE_NAMES = frozenset({"str", "int", "float", "bool", "bytes", "dict", "list", "object", "None"})
+"""What stands behind ``password:`` in the source lines of a stack trace."""
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s@?#'\"]+(?=@)")
-_NAMED = re.compile(r"(?P<name>[A-Za-z0-9_.%\-]{2,64})['\"]?\s*[=:]\s*['\"]?")
-_VALUE = re.compile(r"(?:(?:Bearer|Basic|Digest)\s+)?[^\s&;,'\"<>(){}\[\]]+", re.IGNORECASE)
-_BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_USER_INFO = re.compile(r"(?<=://)[^/\s'\"<>]{1,512}(?=@)")
+_HEADER = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(?P<mark>\\*['\"]?\s*[:=]\s*)"
+    r"(?:\\*b?(?P<quote>['\"])(?:(?!\\*(?P=quote)).)+|[^\s'\"][^\r\n]*)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"(?<![\w%-])(?P<name>[\w%-]{2,128})"
+    r"(?P<mark>\\*['\"]?\s*(?:=(?!=)|:|%3[ad]|,(?=\s*b?['\"]))\s*"
+    r"(?:(?!\[redacted\])[\[({])*(?P<escape>\\*)(?:b?(?P<quote>['\"]))?)",
+    re.ASCII | re.IGNORECASE,
+)
+_BARE_VALUE = re.compile(r"(?:(?:Bearer|Basic|Digest|Token|ApiKey)\s+)?[^\s&;,'\"<>(){}\[\]]+")
+_SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
 
 
 def is_secret_name(name: str) -> bool:
@@ -41,6 +59,24 @@ def is_secret_name(name: str) -> bool:
     )
 
 
+def redact(value: Any, name: str = "", depth: int = 0) -> Any:
+    """Return *value*, found under *name*, with every secret in it replaced.
+
+    What JSON has no word for, and what lies too deep, becomes text.
+    """
+    if name and is_secret_name(name):
+        return REDACTED
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return redact_text(value)
+    if depth < DEEPEST and isinstance(value, Mapping):
+        return {str(key): redact(item, str(key), depth + 1) for key, item in value.items()}
+    if depth < DEEPEST and isinstance(value, (list, tuple)):
+        return [redact(item, "", depth + 1) for item in value]
+    return redact_text(describe(value))
+
+
 def redact_text(text: str) -> str:
     """Return *text* with every secret it shows replaced.
 
@@ -49,22 +85,14 @@ def redact_text(text: str) -> str:
     """
     if "@" in text:
         text = _USER_INFO.sub(REDACTED, text)
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or "%3" in text or "'," in text or '",' in text:
+        text = _HEADER.sub(lambda found: _hide(found, found["quote"]), text)
         text = _redact_named(text)
-    return _BEARER.sub(rf"\1 {REDACTED}", text)
+    return _SCHEME.sub(_redact_scheme, text)
 
 
-def redact(value: Any, name: str = "") -> Any:
-    """Return *value*, found under *name*, with every secret in it replaced."""
-    if name and is_secret_name(name):
-        return REDACTED
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, Mapping):
-        return {key: redact(item, str(key)) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redact(item) for item in value]
-    return value
+def _hide(found: re.Match[str], quote: str | None) -> str:
+    return f"{found[1]}{found['mark']}{quote or ''}{REDACTED}"
 
 
 def _redact_named(text: str) -> str:
@@ -74,8 +102,33 @@ def _redact_named(text: str) -> str:
     for named in _NAMED.finditer(text):
         if named.start() < done or not is_secret_name(unquote(named["name"])):
             continue
-        value = _VALUE.match(text, named.end())
-        if value is not None:
-            kept += [text[done : value.start()], REDACTED]
-            done = value.end()
+        end = _end_of_value(text, named)
+        if end > named.end():
+            kept += [text[done : named.end()], REDACTED]
+            done = end
     return "".join([*kept, text[done:]])
+
+
+def _end_of_value(text: str, named: re.Match[str]) -> int:
+    """Return where the value behind a name ends; where it begins, if it is no secret."""
+    start, quote = named.end(), named["quote"]
+    if quote is not None:
+        escape = named["escape"]
+        closing = re.escape(escape + quote) if escape else rf"(?<!\\){quote}"
+        end = re.compile(closing).search(text, start)
+        return len(text) if end is None else end.start()
+    value = _BARE_VALUE.match(text, start)
+    return start if value is None or value[0] in TYPE_NAMES else value.end()
+
+
+def _redact_scheme(found: re.Match[str]) -> str:
+    """Replace a credential that stands alone, and leave prose about one."""
+    value = found["value"]
+    if found["scheme"] == "Basic":
+        try:
+            secret = b":" in b64decode(value, validate=True)
+        except ValueError:
+            secret = False
+    else:
+        secret = any(character.isdigit() for character in value)
+    return f"{found['scheme']} {REDACTED}" if secret else found[0]

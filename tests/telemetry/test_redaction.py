@@ -42,9 +42,9 @@ def test_harmless_name(name):
             "url=http://h/?secret=a", "url=http://h/?secret=[redacted]", id="within another value"
         ),
         pytest.param("Authorization: Bearer abc.def", "Authorization: [redacted]", id="header"),
-        pytest.param("got Bearer abcdefgh", "got Bearer [redacted]", id="bearer token alone"),
+        pytest.param("got Bearer abcdefg8", "got Bearer [redacted]", id="bearer token alone"),
         pytest.param(
-            "{'password': 'a b', 'x': 1}", "{'password': '[redacted] b', 'x': 1}", id="a dict"
+            "{'password': 'a b', 'x': 1}", "{'password': '[redacted]', 'x': 1}", id="a dict"
         ),
         pytest.param("a=1&b=2", "a=1&b=2", id="nothing secret"),
         pytest.param("mail to me@example.org", "mail to me@example.org", id="an address"),
