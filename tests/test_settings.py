@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from flask import Flask
 
-from flask_resilience import ConfigurationError, Resilience
+from flask_resilience import ClientOptions, ConfigurationError, Resilience
 from flask_resilience.settings import app_fields, load_settings
 
 
@@ -127,6 +127,7 @@ def test_wrong_value_names_key_value_and_range(key, value):
     ("given", "keys"),
     [
         pytest.param({"timeout": 10, "deadline": 5}, ("TIMEOUT", "DEADLINE"), id="deadline"),
+        pytest.param({"timeout": 60}, ("TIMEOUT", "DEADLINE"), id="the default deadline"),
         pytest.param(
             {"connect_timeout": 3, "timeout": 2}, ("CONNECT_TIMEOUT", "TIMEOUT"), id="connect"
         ),
@@ -189,6 +190,9 @@ def test_client_is_filled_up_from_the_app():
         pytest.param({"base_url": "billing.example"}, r"\['base_url'\] is", id="no schema"),
         pytest.param({"timeout": 9, "deadline": 3}, r"\['timeout'\].*\['deadline'\]", id="both"),
         pytest.param({"headers": {"X-Key": 5}}, r"\['headers'\] is a dict", id="header"),
+        pytest.param({1: 2}, r"CLIENTS\['billing'\] is a dict", id="a number for a name"),
+        pytest.param(ClientOptions(), r"CLIENTS is a dict", id="an object"),
+        pytest.param({"timeout": 40}, r"\['timeout'\] is 40.*\['deadline'\] is 25", id="the app's"),
     ],
 )
 def test_wrong_client_setting_is_named(options, message):
@@ -202,6 +206,26 @@ def test_values_of_headers_are_not_shown():
     with pytest.raises(ConfigurationError) as raised:
         load(clients={"billing": {"headers": {"Authorization": "hunter2", "X": 5}}})
     assert "hunter2" not in str(raised.value.to_dict())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"storage_url": "redis://:hunter2@host/0"},
+        {"clients": {"a": {"base_url": "https://u:hunter2@host/?x"}}},
+    ],
+)
+def test_user_part_of_a_url_is_not_shown(settings):
+    """An error about a URL shows no password of it."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(**settings)
+    assert "hunter2" not in str(raised.value.to_dict())
+
+
+def test_key_in_lower_case_is_unknown():
+    """A key that Flask would not find in any case is no silent nothing."""
+    with pytest.raises(ConfigurationError, match=r"RESILIENCE_timeout .*RESILIENCE_TIMEOUT"):
+        load_settings({"RESILIENCE_timeout": 3}, {}, "shop")
 
 
 def test_every_key_says_what_it_means():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeAlias
 
 from requests import Response
@@ -17,19 +18,18 @@ OnEnd: TypeAlias = Callable[[BaseException | None], Exception | None]
 def watch_body(response: Response, on_end: OnEnd) -> None:
     """Tell *on_end* when the body of *response* was read, failed, was closed or was let go.
 
-    Nothing in here keeps the response alive, so that one nobody closes ends when it is let go.
+    The response and its raw answer become objects of a class derived from their own. Nothing in
+    here keeps them alive, so that one nobody closes ends when it is let go.
     """
     watch = _Watch(on_end)
-    _put_before(response, "iter_content", watch.iter_content)
-    _put_before(response, "close", watch.close)
-    for name in ("read", "read1", "readinto"):
-        _put_before(response.raw, name, watch.read)
+    _become_watched(response, _WatchedResponse, watch)
+    _become_watched(response.raw, _WatchedRaw, watch)
     # The raw answer, not the response, is what lives as long as anybody may still read.
     weakref.finalize(response.raw, watch.end, GeneratorExit()).atexit = False
 
 
 class _Watch:
-    """Stands before the methods through which every way of reading a body goes."""
+    """Notices the end of one body, by whichever of its methods it comes."""
 
     def __init__(self, on_end: OnEnd) -> None:
         self._on_end: OnEnd | None = on_end
@@ -40,17 +40,12 @@ class _Watch:
         on_end, self._on_end = self._on_end, None
         return None if on_end is None else on_end(error)
 
-    def iter_content(
-        self, original: Callable[[], Iterator[Any]], response: Response
-    ) -> Iterator[Any]:
-        """Yield what the response yields, and notice the end."""
-        return self._iterate(original())
-
-    def _iterate(self, chunks: Iterator[Any]) -> Iterator[Any]:
+    def iterate(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """Yield *chunks* and notice their end; to leave early is none yet."""
         self._iterating = True
         try:
             yield from chunks
-        except GeneratorExit:  # left early; whether it is closed is another matter
+        except GeneratorExit:
             raise
         except BaseException as error:
             instead = self.end(error)
@@ -61,19 +56,12 @@ class _Watch:
             self._iterating = False
         self.end(None)
 
-    def close(self, original: Callable[[], None], response: Response) -> None:
-        """Close the response; to stop early is an end like any other."""
-        try:
-            original()
-        finally:
-            self.end(None)
-
-    def read(self, original: Callable[[], Any], raw: Any) -> Any:
-        """Read from the raw answer, past the response, and notice a failure or the last byte."""
+    def read(self, raw: Any, read: Callable[[], Any]) -> Any:
+        """Read past the response, and notice a failure or the last byte."""
         if self._iterating:
-            return original()
+            return read()
         try:
-            data = original()
+            data = read()
         except BaseException as error:
             self.end(error)
             raise
@@ -82,15 +70,53 @@ class _Watch:
         return data
 
 
-def _put_before(owner: Any, name: str, around: Callable[[Callable[[], Any], Any], Any]) -> None:
-    """Put *around* before a method of one object, which it does not keep alive."""
-    method, reference = getattr(type(owner), name, None), weakref.ref(owner)
-    if method is None:
-        return
+class _WatchedResponse:
+    """What a watched response does otherwise than one of its own class."""
 
-    def replaced(*args: Any, **kwargs: Any) -> Any:
-        itself = reference()
-        return around(lambda: method(itself, *args, **kwargs), itself)
+    watch: _Watch
 
-    with suppress(AttributeError):  # a double's object may take no attributes
-        setattr(owner, name, replaced)
+    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        chunks = super().iter_content(*args, **kwargs)  # type: ignore[misc]  # of its own class
+        return self.watch.iterate(chunks)
+
+    def close(self) -> None:
+        try:
+            super().close()  # type: ignore[misc]  # of its own class
+        finally:
+            self.watch.end(None)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Be pickled as one of its own class, read to its end."""
+        own_class = type(self).__bases__[1]
+        state = super().__getstate__()  # type: ignore[misc]  # of its own class
+        return object.__new__, (own_class,), state
+
+
+class _WatchedRaw:
+    """What a watched raw answer does otherwise than one of its own class."""
+
+    watch: _Watch
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        read = super().read  # type: ignore[misc]  # of its own class
+        return self.watch.read(self, lambda: read(*args, **kwargs))
+
+    def read1(self, *args: Any, **kwargs: Any) -> Any:
+        read = super().read1  # type: ignore[misc]  # of its own class
+        return self.watch.read(self, lambda: read(*args, **kwargs))
+
+    def readinto(self, buffer: Any) -> Any:
+        read = super().readinto  # type: ignore[misc]  # of its own class
+        return self.watch.read(self, lambda: read(buffer))
+
+
+def _become_watched(owner: Any, methods: type, watch: _Watch) -> None:
+    with suppress(TypeError, AttributeError):  # a double's object may refuse
+        own_class: Any = type(owner)
+        owner.__class__ = _watched_class(own_class, methods)
+        owner.watch = watch
+
+
+@cache
+def _watched_class(own_class: Any, methods: Any) -> Any:
+    return type(own_class.__name__, (methods, own_class), {"__module__": own_class.__module__})

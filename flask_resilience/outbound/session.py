@@ -26,7 +26,7 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.client import SECONDS, ClientOptions
 from ..policies.deadline import Deadline
 from ..policies.retry import RetryPolicy
-from ..rules import Whole, check
+from ..rules import Instance, Whole, check
 from ..storage.memory import MemoryStorage
 from .adapter import Guard, GuardedAdapter
 from .idempotency import IDEMPOTENCY_HEADER, header_value
@@ -73,7 +73,7 @@ class ResilientSession(requests.Session):
         on_event: OnEvent = ignore_event,
     ) -> None:
         super().__init__()
-        options = options or ClientOptions()
+        options = check("options", options or ClientOptions(), Instance(ClientOptions))
         options = replace(options, retry=retry or options.retry, breaker=breaker or options.breaker)
         listener = partial(tell, on_event)
         self._guard = Guard(options, storage or MemoryStorage(clock), clock, listener)

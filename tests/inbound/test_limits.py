@@ -6,6 +6,7 @@ import time
 
 import pytest
 from flask import Flask
+from flask.views import MethodView
 
 from flask_resilience import ConfigurationError, Resilience
 
@@ -228,3 +229,34 @@ def test_views_of_one_name_keep_limits_of_their_own(app, resilience):
     app.add_url_rule("/three", "three", make("3/minute"))
     assert statuses(app, ["/one"] * 2) == [200, 429]
     assert statuses(app, ["/three"] * 4) == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"limit": 5}, "limit is 5", id="a number"),
+        pytest.param({"limit": None}, "limit is None", id="nothing"),
+        pytest.param({"limit": ["1/minute"]}, "limit is", id="a list"),
+        pytest.param({"limit": "1/minute", "methods": "POST"}, "methods is 'POST'", id="one verb"),
+        pytest.param({"limit": "1/minute", "methods": [1]}, "methods is", id="no verb"),
+        pytest.param({"limit": "1/minute", "cost": 0}, "cost is 0", id="no cost"),
+        pytest.param({"limit": "1/minute", "key": "user"}, "key is 'user'", id="no function"),
+    ],
+)
+def test_wrong_argument_raises_when_decorated(resilience, arguments, message):
+    """An argument that would silently mean "no limit" raises and is named."""
+    with pytest.raises(ConfigurationError, match=message):
+        resilience.limit(**arguments)
+
+
+def test_class_based_view_can_be_limited(app, resilience):
+    """``decorators`` of a class-based view take ``limit`` as they take any decorator."""
+
+    class Items(MethodView):
+        decorators = (resilience.limit("1/minute"),)
+
+        def get(self):
+            return "items"
+
+    app.add_url_rule("/items", view_func=Items.as_view("items"))
+    assert statuses(app, ["/items"] * 2) == [200, 429]

@@ -378,3 +378,112 @@ def test_views_lines_carry_the_id(make_app, log_lines):
         "http.server.request.finish",
     ]
     assert {line["request_id"] for line in lines} == {"abc-1"}
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
+def test_request_that_is_cut_off_by_the_server_is_told_of(error):
+    """A worker told to exit while a request hangs leaves its traceback and its finish line."""
+    events = []
+
+    def hanging(environ, start_response):
+        raise error
+
+    wrapped = RequestIDMiddleware(hanging, on_event=events.append)
+    with pytest.raises(type(error)):
+        Client(wrapped).get("/")
+    assert [type(one) for one in events] == [RequestFailed, RequestFinished]
+    assert (events[1].status, events[1].outcome) == (500, "server_error")
+
+
+def test_app_that_fails_after_it_began_is_told_of():
+    """When headers may have gone, the server gets the exception, and the finish is told."""
+    events = []
+
+    def begins(environ, start_response):
+        start_response("200 OK", [])(b"x")
+        raise RuntimeError("later")
+
+    with pytest.raises(RuntimeError, match="later"):
+        Client(RequestIDMiddleware(begins, on_event=events.append)).get("/")
+    assert [type(one) for one in events] == [RequestFailed, RequestFinished]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(lambda app: setattr(app, "testing", True), id="testing"),
+        pytest.param(lambda app: setattr(app, "debug", True), id="debugging"),
+        pytest.param(lambda app: app.config.update(PROPAGATE_EXCEPTIONS=True), id="asked for"),
+    ],
+)
+def test_propagated_exception_is_told_of(app, log_lines, prepare):
+    """An exception that goes on to a debugger or a test has its two lines all the same."""
+    prepare(app)
+    with pytest.raises(ValueError, match="a secret detail"):
+        app.test_client().get("/boom")
+    assert [line["event"] for line in log_lines()] == [
+        "http.server.request.exception",
+        "http.server.request.finish",
+    ]
+
+
+def test_path_is_told_as_the_client_meant_it(app, log_lines):
+    """A path beyond ASCII is told in its own letters."""
+    app.test_client().get("/grüße").close()
+    assert log_lines("http.server.request.finish")[0]["url_path"] == "/grüße"
+
+
+def test_file_sent_by_the_server_has_the_size_it_announced():
+    """Where the server sends the file itself, the size is the one that was announced."""
+    events = []
+
+    class Wrapper:
+        def close(self):
+            """Close nothing."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "30000000")])
+        return Wrapper()
+
+    environ = EnvironBuilder().get_environ() | {"wsgi.file_wrapper": Wrapper}
+    RequestIDMiddleware(app, on_event=events.append)(environ, lambda *_: None).close()
+    assert events[0].body_size == 30_000_000
+
+
+def test_listener_of_a_bare_middleware_may_raise(caplog):
+    """Without an app, too, what a listener raises is logged and changes nothing."""
+
+    def broken(event):
+        raise RuntimeError("listener")
+
+    def plain(environ, start_response):
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    assert Client(RequestIDMiddleware(plain, on_event=broken)).get("/").text == "ok"
+    assert "RequestFinished" in caplog.text
+
+
+def test_large_last_chunk_is_told_of_once_it_has_gone(app, log_lines):
+    """A large answer ends when the server has sent it, not when it was handed over."""
+    app.add_url_rule("/big", "big", lambda: b"x" * 100_000)
+    body, _, _ = run_wsgi_app(app, EnvironBuilder(path="/big").get_environ())
+    next(iter(body))
+    assert log_lines("http.server.request.finish") == []
+    body.close()
+    (line,) = log_lines("http.server.request.finish")
+    assert (line["outcome"], line["http_response_body_size"]) == ("ok", 100_000)
+
+
+def test_close_runs_in_the_requests_context(make_app):
+    """What runs when an answer is closed still knows its request."""
+    app, seen = make_app(), []
+
+    @app.get("/")
+    def index():
+        response = Response("ok")
+        response.call_on_close(lambda: seen.append(current_request_id()))
+        return response
+
+    app.test_client().get("/", headers={"X-Request-ID": "abc"}, buffered=True).close()
+    assert seen == ["abc"]

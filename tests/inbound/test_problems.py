@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import requests
-from flask import Flask, abort
+from flask import Blueprint, Flask, abort
 from werkzeug.exceptions import HTTPException
 
-from flask_resilience import CircuitOpenError, DeadlineExceededError, Resilience
+from flask_resilience import (
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineExceededError,
+    Resilience,
+)
 
 
 @pytest.fixture
@@ -151,3 +156,58 @@ def test_view_that_calls_a_dead_upstream_answers_fast_problems(make_app, make_up
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
     assert len(upstream.requests) == 5
     assert isinstance(app, Flask)
+
+
+def test_mistake_in_a_view_is_no_upstreams_failure(make_app, log_lines):
+    """A ``ConfigurationError`` of a view is an exception like any other, with its traceback."""
+    app = make_app()
+    app.add_url_rule("/", "index", lambda: Resilience().client("nobody").get("/"))
+    assert app.test_client().get("/").get_json()["code"] == "INT-001"
+    (line,) = log_lines("http.server.request.exception")
+    assert line["exception_type"] == "ConfigurationError"
+    app.testing = True
+    with pytest.raises(ConfigurationError):
+        app.test_client().get("/")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["handler first", "extension first"])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        pytest.param(requests.RequestException, requests.ConnectionError(), id="the exception's"),
+        pytest.param(Exception, requests.ConnectionError(), id="one for all exceptions"),
+        pytest.param(500, ValueError(), id="one for 500"),
+        pytest.param(HTTPException, ValueError(), id="one for HTTP errors"),
+        pytest.param(Exception, ValueError(), id="one for all, of another exception"),
+    ],
+)
+def test_handler_of_the_apps_own_wins(kind, error, early):
+    """Whatever handler of its own an app has, and whenever it was registered, it answers."""
+    app = Flask("own")
+
+    def own(error):
+        return "mine", 599
+
+    if early:
+        app.register_error_handler(kind, own)
+    Resilience(app, rate_limit="")
+    if not early:
+        app.register_error_handler(kind, own)
+
+    @app.get("/")
+    def index():
+        raise error
+
+    assert app.test_client().get("/").text == "mine"
+
+
+@pytest.mark.parametrize("kind", [HTTPException, Exception, 500])
+def test_handler_of_a_blueprint_wins(make_app, kind):
+    """A blueprint's own handlers answer for its views, aborts included."""
+    app, blueprint = make_app(), Blueprint("part", __name__)
+    blueprint.register_error_handler(kind, lambda error: ("the blueprint's", 500))
+    blueprint.add_url_rule("/abort", "abort", lambda: abort(500))
+    blueprint.add_url_rule("/boom", "boom", lambda: 1 / 0)
+    app.register_blueprint(blueprint)
+    client = app.test_client()
+    assert [client.get(path).text for path in ("/abort", "/boom")] == ["the blueprint's"] * 2

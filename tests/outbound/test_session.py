@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 import requests
+import requests_mock
 
 from flask_resilience import (
     CircuitBreakerPolicy,
@@ -14,9 +18,12 @@ from flask_resilience import (
     ClientOptions,
     ConfigurationError,
     DeadlineExceededError,
+    ResilientSession,
     RetryPolicy,
 )
 from flask_resilience.events import AttemptFinished, CallFinished, RetryScheduled
+from flask_resilience.outbound.adapter import origin_of
+from flask_resilience.storage.memory import MemoryStorage
 from flask_resilience.testing import Reply
 
 SAFE_VERBS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
@@ -443,3 +450,171 @@ def test_second_try_of_a_digest_is_guarded(session, make_upstream, clock):
     digest = requests.auth.HTTPDigestAuth("user", "password")
     assert session.get(upstream.url, auth=digest).status_code == 200
     assert ["authorization" in one.headers for one in upstream.requests] == [False, True, True]
+
+
+def test_too_many_requests_fails_a_trial(make_session, make_upstream, clock):
+    """429 counts as a success, but one that answers a trial opens the circuit again."""
+    session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1))
+    upstream = make_upstream(429, 429, 500, 429)
+    for _ in range(3):
+        session.get(upstream.url, retries=0)
+    clock.advance(60)
+    assert session.get(upstream.url, retries=0).status_code == 429
+    with pytest.raises(CircuitOpenError):
+        session.get(upstream.url)
+
+
+def test_lease_of_a_trial_is_the_attempts_time_and_a_second(make_session, make_upstream, clock):
+    """A trial that never comes back counts as failed one second after its attempt had to end."""
+    storage = MemoryStorage(clock)
+    session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1), storage=storage)
+    upstream = make_upstream(500, 200)
+    session.get(upstream.url, retries=0)
+    clock.advance(60)
+    leases = []
+
+    def look(response, **_):
+        leases.extend(storage.read(upstream.url).circuit.trials)
+
+    session.get(upstream.url, stream=True, timeout=7, hooks={"response": look}).close()
+    session.get(upstream.url)
+    assert [lease.expires_at - clock.now for lease in leases] == [8.0]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_interrupted_call_is_told_of(session, events, interruption):
+    """A call that is interrupted is told of as failed, and the next one is a call of its own."""
+
+    class Interrupting(requests.adapters.HTTPAdapter):
+        def send(self, *args, **kwargs):
+            raise interruption
+
+    session.mount("http://", Interrupting())
+    for _ in range(2):
+        with pytest.raises(interruption):
+            session.get("http://a.invalid/")
+    assert [one.outcome for one in told(events, CallFinished)] == ["failed", "failed"]
+    assert len({one.call_id for one in events}) == 2
+
+
+def test_hook_that_calls_with_another_session_makes_a_call_of_its_own(
+    make_session, make_upstream, events
+):
+    """A session used within another one's call keeps its own settings and call."""
+    first, second = make_upstream(200), make_upstream(200)
+    other = make_session(ClientOptions(headers={"X-Other": "1"}))
+    hooks = {"response": lambda response, **_: other.get(second.url) and None}
+    make_session().get(first.url, hooks=hooks)
+    assert second.requests[0].headers["x-other"] == "1"
+    assert len({one.call_id for one in told(events, CallFinished)}) == 2
+
+
+def test_hook_that_sends_again_leaves_the_call_as_it_ended(session, make_upstream, events):
+    """A hook that answers a failed call by sending once more makes it a good one."""
+    upstream = make_upstream(*[503] * 4, 200)
+
+    def again(response, **_):
+        return session.send(response.request) if response.status_code == 503 else response
+
+    assert session.get(upstream.url, hooks={"response": again}).status_code == 200
+    assert told(events, CallFinished)[-1].outcome == "success"
+
+
+def test_listener_that_raises_changes_no_call(make_upstream, caplog):
+    """What a listener raises is logged, and the answer is returned all the same."""
+
+    def broken(event):
+        raise RuntimeError("listener")
+
+    with ResilientSession(on_event=broken) as session:
+        assert session.get(make_upstream(200).url).status_code == 200
+    assert "CallFinished" in caplog.text
+
+
+def test_default_port_is_no_part_of_the_upstream(session):
+    """http://host and http://host:80 are one upstream with one circuit."""
+    assert [origin_of(url) for url in ("HTTP://A:80/x", "http://a/", "https://[::1]:443")] == [
+        "http://a",
+        "http://a",
+        "https://[::1]",
+    ]
+
+
+def test_answer_with_two_lengths_is_the_upstreams_failure(session, events):
+    """An answer whose headers contradict each other is garbage, and tried again."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def serve():
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        served = pool.submit(serve)
+        with pytest.raises(requests.exceptions.InvalidHeader):
+            session.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", retries=1)
+        served.result(10)
+    assert [one.failed for one in told(events, AttemptFinished)] == [True, True]
+
+
+def test_deadline_hides_no_mistake_of_the_callers(session, make_upstream, clock):
+    """What the caller's own body raises is raised, however late it is."""
+
+    def body():
+        clock.advance(99)
+        raise KeyError("mine")
+        yield b""
+
+    with pytest.raises(KeyError):
+        session.put(make_upstream(200).url, data=body())
+
+
+@pytest.mark.parametrize("body", [bytearray(b"abc"), memoryview(b"abc")])
+def test_bytes_of_every_kind_are_sent_again(session, make_upstream, body):
+    """A body that sending does not use up is sent whole each time."""
+    upstream = make_upstream(503, 200)
+    assert session.put(upstream.url, data=body).status_code == 200
+    assert [one.body for one in upstream.requests] == [b"abc", b"abc"]
+
+
+def test_closed_file_says_so_instead_of_sending_nothing(session, make_upstream, clock):
+    """A file that somebody closed meanwhile raises, and is not sent empty."""
+    body = io.BytesIO(b"abc")
+    clock.sleep = lambda seconds: body.close()
+    with pytest.raises(requests.exceptions.UnrewindableBodyError):
+        session.put(make_upstream(503, 200).url, data=body)
+
+
+def test_session_survives_pickling(make_session, make_upstream, clock):
+    """In another process a session comes back with its settings, and guards its calls."""
+    options = ClientOptions(retry=RetryPolicy(attempts=2, initial_delay=0), headers={"X-A": "1"})
+    upstream = make_upstream(503)
+    with pickle.loads(pickle.dumps(make_session(options))) as copy:
+        assert copy.get(upstream.url).status_code == 503
+    assert [one.headers["x-a"] for one in upstream.requests] == ["1", "1"]
+
+
+def test_get_adapter_can_be_patched_and_put_back(session, make_upstream, clock):
+    """``unittest.mock`` replaces the finder of adapters and puts it back."""
+    adapter = requests_mock.Adapter()
+    adapter.register_uri("GET", "http://a.invalid/", [{"status_code": 503}, {"text": "double"}])
+    with mock.patch.object(session, "get_adapter", return_value=adapter):
+        assert session.get("http://a.invalid/").text == "double"
+    assert len(clock.slept) == 1
+    assert session.get(make_upstream(200).url).text == "ok"
+
+
+def test_guarded_adapter_shows_the_transports_own(session):
+    """What an adapter offers beside ``send`` can still be reached."""
+    assert session.get_adapter("http://a").max_retries.total == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"retry": 3}, {"breaker": 5}, {"options": {"timeout": 3}}, {"retry": "4"}]
+)
+def test_policy_of_a_wrong_type_is_refused(wrong):
+    """A number where a policy belongs raises at once."""
+    with pytest.raises((ConfigurationError, TypeError)):
+        ResilientSession(**wrong)

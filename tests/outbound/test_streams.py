@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import shutil
 import warnings
 from io import BytesIO
@@ -153,3 +154,18 @@ def test_failing_hook_on_a_stream_ends_it(session, make_upstream, events):
         session.get(make_upstream(BODY).url, stream=True, hooks={"response": fail})
     assert [type(one) for one in events] == [AttemptFinished, CallFinished]
     assert events[1].outcome == "failed"
+
+
+def test_stream_needs_no_name(session, make_upstream, events):
+    """A stream that is used without being kept anywhere lives as long as it is used."""
+    upstream = make_upstream(BODY)
+    assert len(b"".join(session.get(upstream.url, stream=True).iter_content(7))) == 1000
+    session.get(upstream.url, stream=True).close()
+    assert [one.outcome for one in events if isinstance(one, CallFinished)] == ["success"] * 2
+
+
+def test_stream_survives_pickling(session, make_upstream):
+    """A streamed response is pickled as requests does it: read to its end, and a plain one."""
+    copy = pickle.loads(pickle.dumps(session.get(make_upstream(BODY).url, stream=True)))
+    assert type(copy) is requests.Response
+    assert len(copy.content) == 1000

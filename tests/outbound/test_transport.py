@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
+from pathlib import Path
 
 import pytest
 import requests
+import urllib3
 
 from flask_resilience import DeadlineExceededError
 from flask_resilience.clock import SYSTEM_CLOCK
-from flask_resilience.events import CallFinished
-from flask_resilience.testing import Reply
+from flask_resilience.events import AttemptFinished, CallFinished
+from flask_resilience.outbound.transport import attempt_deadline, keep_deadlines
+from flask_resilience.testing import Reply, ScriptedUpstream
+
+CERTIFICATE = Path(__file__).parent / "self_signed.pem"
 
 DRIP = Reply(body=b"x" * 40, fault="drip", pace=0.5)
 
@@ -83,3 +90,87 @@ def test_large_body_arrives_whole(session, make_upstream):
     """Reading through the deadline changes no byte."""
     body = bytes(range(256)) * 4000
     assert session.get(make_upstream(Reply(body=body)).url).content == body
+
+
+def test_mounted_adapter_keeps_the_deadline(session, make_upstream):
+    """An adapter the user mounts, for its pool size say, is held to the deadline, too."""
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=2))
+    error, took = timed(lambda: session.get(make_upstream(DRIP).url, deadline=0.7))
+    assert isinstance(error, DeadlineExceededError)
+    assert took < 1.2
+
+
+def test_upload_to_a_peer_that_does_not_read_ends_with_the_deadline(session):
+    """Sending is limited as well: a peer that takes nothing costs no more than the deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        body = b"x" * 20_000_000
+        error, took = timed(lambda: session.put(url, data=body, deadline=0.5, timeout=9))
+    assert isinstance(error, DeadlineExceededError)
+    assert 0.4 <= took < 3
+
+
+def test_proxy_keeps_the_deadline(session, make_upstream):
+    """An answer that drips through a proxy ends with the deadline."""
+    proxy = make_upstream(DRIP)
+    proxies = {"http": proxy.url}
+    error, _ = timed(lambda: session.get("http://a.invalid/", proxies=proxies, deadline=0.7))
+    assert isinstance(error, DeadlineExceededError)
+    assert proxy.requests[0].path == "http://a.invalid/"
+
+
+def test_pools_of_another_kind_stay_of_their_kind():
+    """A manager with pools of its own, as one for SOCKS, keeps them under their names."""
+
+    class OwnConnection(urllib3.connection.HTTPConnection):
+        """Takes an option that others do not know."""
+
+        def __init__(self, *args, own_option, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    class OwnPool(urllib3.HTTPConnectionPool):
+        """A pool of them."""
+
+        ConnectionCls = OwnConnection
+
+    adapter = requests.adapters.HTTPAdapter()
+    adapter.poolmanager.pool_classes_by_scheme = {"http": OwnPool}
+    for _ in range(2):
+        keep_deadlines(adapter)
+    kind = adapter.poolmanager.pool_classes_by_scheme["http"]
+    assert issubclass(kind, OwnPool)
+    assert kind.__name__ == "OwnPool"
+    assert isinstance(kind("a").ConnectionCls("a", own_option=1), OwnConnection)
+
+
+def test_deadline_is_forgotten_after_the_attempt(session, make_upstream):
+    """A plain session that is used afterwards is limited by nothing of ours."""
+    session.get(make_upstream(200).url)
+    assert attempt_deadline.get() is None
+
+
+@pytest.fixture
+def tls_upstream():
+    """Start an upstream behind TLS with a certificate that nobody has signed."""
+    upstream = ScriptedUpstream(DRIP)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
+    with upstream:
+        yield upstream, upstream.url.replace("http://127.0.0.1", "https://localhost")
+
+
+def test_dripping_body_over_tls_ends_with_the_deadline(session, tls_upstream):
+    """The deadline holds behind TLS, too."""
+    error, _ = timed(lambda: session.get(tls_upstream[1], verify=str(CERTIFICATE), deadline=0.9))
+    assert isinstance(error, DeadlineExceededError)
+
+
+def test_certificate_that_fails_is_not_tried_again(session, tls_upstream, events):
+    """A certificate does not get better by asking again."""
+    upstream, url = tls_upstream
+    error, _ = timed(lambda: session.get(url))
+    assert isinstance(error, requests.exceptions.SSLError)
+    assert [type(one) for one in events] == [AttemptFinished, CallFinished]
+    assert (events[0].failed, events[1].outcome) == (True, "failed")
+    assert upstream.requests == []

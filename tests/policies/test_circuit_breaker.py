@@ -171,3 +171,11 @@ def test_invariants_hold_over_any_steps(steps, trials, successes):
         assert circuit.generation >= before.generation
         assert circuit.state is before.state or circuit.generation > before.generation
         assert circuit.trials == () or circuit.state is State.HALF_OPEN
+
+
+def test_lease_that_ended_long_ago_costs_nothing_more():
+    """A killed worker's trial fails when its lease ends, whenever somebody looks at it next."""
+    long_after = POLICY.tick(HALF_OPEN, NOW + 3600)
+    step_by_step = POLICY.tick(POLICY.tick(HALF_OPEN, NOW + 10), NOW + 3600)
+    assert long_after.state is step_by_step.state is State.HALF_OPEN
+    assert POLICY.admit(HALF_OPEN, NOW + 3600, 5.0)[1] is not None

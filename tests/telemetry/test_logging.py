@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
+import subprocess
 import sys
 from contextvars import copy_context
 
@@ -232,3 +234,130 @@ def test_unknown_setup_is_refused(arguments):
     """A wrong argument raises and names itself."""
     with pytest.raises(ConfigurationError, match=f"{next(iter(arguments))} is"):
         configure_logging(**arguments)
+
+
+class UnspeakableError(Exception):
+    """An exception that cannot even be named."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+CYCLE: dict = {}
+CYCLE["itself"] = CYCLE
+DEEP: list = []
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"x": CYCLE}, id="a cycle"),
+        pytest.param({"x": DEEP}, id="a deep nest"),
+        pytest.param({"x": 10**5000}, id="a number too long to print"),
+        pytest.param({"x": float("nan")}, id="NaN"),
+        pytest.param({"x": b"\xff"}, id="bytes"),
+        pytest.param({"x": "\ud800"}, id="a lone surrogate"),
+        pytest.param({"x": UnspeakableError()}, id="no repr"),
+        pytest.param({"exc_info": UnspeakableError()}, id="an exception without text"),
+        pytest.param({"exc_info": (1,)}, id="no exception"),
+        pytest.param({"_origin": "spoof", "_record": 1}, id="names of our own"),
+        pytest.param({"timestamp": 1, "event_": 2, "logger": 3}, id="names of core fields"),
+        pytest.param({"x": {(1, 2): {3}}}, id="odd keys"),
+    ],
+)
+def test_hostile_field_neither_raises_nor_breaks_the_line(log_lines, fields):
+    """Whatever is logged makes one line of JSON with its own core fields."""
+    configure_logging(service="shop")
+    get_logger("a").error("hostile", **fields)
+    (line,) = log_lines()
+    assert (line["event"], line["level"], line["logger"]) == ("hostile", "error", "a")
+
+
+def test_secret_within_an_object_is_taken_out(log_lines):
+    """What becomes text only on its way to the line is searched as well."""
+    configure_logging()
+    error = ConnectionError("url: /x?api_key=hunter2")
+    get_logger("a").warning(error)
+    get_logger("a").warning("x", error=error, raw=b"password=hunter2", many={"http://u:hunter2@h/"})
+    text = json.dumps(log_lines())
+    assert "ConnectionError" in text
+    assert "hunter2" not in text
+
+
+def test_console_of_few_letters_gets_every_line(monkeypatch):
+    """Where standard output knows ASCII only, other letters are escaped and no line is lost."""
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    configure_logging("console")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    get_logger("a").info("grüße")
+    assert b"gr\\xfc\\xdfe" in narrow.buffer.getvalue()
+
+
+def test_no_standard_output_is_no_error(monkeypatch):
+    """A process without standard output, as a service on Windows, logs nowhere."""
+    configure_logging()
+    monkeypatch.setattr(sys, "stdout", None)
+    assert get_logger("a").info("x") is None
+
+
+def test_line_goes_out_at_once(monkeypatch):
+    """Each line is flushed: a reader sees it while the process runs on."""
+    buffered = io.TextIOWrapper(io.BufferedWriter(raw := io.BytesIO(), 8192))
+    configure_logging()
+    monkeypatch.setattr(sys, "stdout", buffered)
+    get_logger("a").info("x")
+    assert raw.getvalue().endswith(b"}\n")
+
+
+def test_what_other_handlers_leave_on_a_record_is_no_field(log_lines):
+    """A second handler that formats a record adds nothing to our line."""
+    configure_logging()
+    logger, other = logging.getLogger("two"), logging.StreamHandler(io.StringIO())
+    other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(other)
+    try:
+        logger.warning("hello")
+    finally:
+        logger.removeHandler(other)
+    assert set(log_lines()[0]) == {"timestamp", "level", "event", "logger", "service", "pid"}
+
+
+def test_level_of_the_users_root_is_only_lowered(tmp_path):
+    """A user's file at DEBUG stays at DEBUG."""
+    root, file = logging.getLogger(), logging.FileHandler(tmp_path / "all.log")
+    root.setLevel(logging.DEBUG)
+    root.addHandler(file)
+    try:
+        configure_logging(level="WARNING")
+        logging.getLogger("library").debug("detail")
+    finally:
+        root.removeHandler(file)
+        file.close()
+    assert (tmp_path / "all.log").read_text() == "detail\n"
+
+
+@pytest.mark.parametrize(("number", "level"), [(45, "error"), (15, "debug"), (5, "debug")])
+def test_level_of_the_users_own_is_told_as_one_of_five(log_lines, number, level):
+    """A level between the five is told as the one below it."""
+    configure_logging(level="DEBUG")
+    logging.getLogger().handlers[-1].setLevel(1)
+    logging.getLogger().setLevel(1)
+    logging.getLogger("library").log(number, "x")
+    assert log_lines()[0]["level"] == level
+
+
+def test_flasks_early_handler_writes_no_second_line():
+    """Outside tests, too, a logger that was used before init_app writes each record once."""
+    code = (
+        "import flask, flask_resilience;"
+        "app = flask.Flask('early'); app.logger.warning('before');"
+        "flask_resilience.Resilience(app); app.logger.warning('after')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["after"]
+    assert "before" in ran.stderr
+    assert "after" not in ran.stderr

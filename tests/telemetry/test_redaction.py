@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +79,70 @@ def test_no_secret_survives_in_a_url(secret):
     """Whatever the secret, it is not shown."""
     mark = "Zq" + secret + "Zq"
     assert mark not in redact_text(f"GET https://user:{mark}@host/v1?a=1&access_token={mark}&b=2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cookie: a=SECRET; b=SECRET",
+        "Authorization: Token SECRET",
+        'Authorization: Digest username="bob", response="SECRET"',
+        "{'Authorization': 'Basic SECRET', 'x': 1}",
+        '{"password":"SECRET SECRET"}',
+        '{"password": "a\\"SECRET"}',
+        '{\\"password\\": \\"SECRET\\"}',
+        "{'api_key': b'SECRET'}",
+        "[('password', 'SECRET')]",
+        '{"token": ["SECRET"]}',
+        "password=[SECRET]",
+        "https://user:p@SECRET@host/",
+        "access_token%3DSECRET",
+        "X-Amz-Signature=SECRET&x=1",
+        "Set-Cookie: id=SECRET; Path=/",
+        "url=https://h/?a=1&client_secret=SECRET",
+        "token = SECRET",
+        "PASSWORD='SECRET'",
+    ],
+)
+def test_secret_of_every_shape_is_taken_out(text):
+    """Secrets as they come in real messages are not shown."""
+    assert "SECRET" not in redact_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Basic information about the order",
+        "Bearer authentication failed",
+        "tests/test_auth.py:12: AssertionError",
+        "def login(password: str) -> None:",
+        'if token == "x":',
+        "GET /authors?page=2 HTTP/1.1",
+        "max_tokens=100",
+    ],
+)
+def test_ordinary_text_stays_as_it_is(text):
+    """Words that merely resemble a secret ruin no message."""
+    assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 10**6 + "=",
+        "://" + "a" * 10**6 + " @",
+        "a='" * 10**5,
+        "Cookie: " * 10**5,
+        "\\" * 10**6,
+    ],
+    ids=["name", "user", "quotes", "headers", "backslashes"],
+)
+def test_work_grows_with_the_text_and_no_faster(text):
+    """A hostile megabyte costs about twice what half of it does."""
+
+    def cost(part):
+        started = time.process_time()
+        redact_text(part)
+        return time.process_time() - started
+
+    assert cost(text) < 8 * max(cost(text[: len(text) // 2]), 0.02)
