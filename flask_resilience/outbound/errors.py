@@ -46,7 +46,6 @@ def as_requests_error(
         kind = DeadlineExceededError
     same = kind(**error.details)
     same.request = request
-    same.__cause__ = error.__cause__
     return same
 
 

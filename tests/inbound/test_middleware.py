@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+from contextvars import ContextVar, copy_context
 
 import pytest
+import structlog
 from flask import Flask, Response, abort, jsonify, redirect, request, send_file
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
@@ -153,6 +155,31 @@ def test_context_is_gone_after_the_request(app):
     """What a request bound is not there for the next one, even if nobody closed the answer."""
     app.test_client().get("/stream")
     assert current_request_id() is None
+
+
+def test_context_of_the_server_is_kept(make_app):
+    """What a server or an outer layer bound around the app is still there within it."""
+    outer = ContextVar("outer", default="lost")
+    app = make_app()
+    app.add_url_rule("/", "index", outer.get)
+
+    def ask():
+        outer.set("kept")
+        return app.test_client().get("/").text
+
+    assert copy_context().run(ask) == "kept"
+
+
+def test_users_own_structlog_finds_the_id(make_app, capsys):
+    """A user's own structlog configuration gets the ID by structlog's context variables."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    app = make_app()
+    app.add_url_rule("/", "index", lambda: str(structlog.get_logger().info("mine")))
+    app.test_client().get("/", headers={"X-Request-ID": "abc-1"})
+    assert '{"event": "mine", "request_id": "abc-1"}' in capsys.readouterr().out
 
 
 def test_stream_runs_in_its_requests_context(make_app):

@@ -509,6 +509,28 @@ def test_hook_that_calls_with_another_session_makes_a_call_of_its_own(
     assert len({one.call_id for one in told(events, CallFinished)}) == 2
 
 
+def test_hook_that_sends_with_another_session_makes_a_call_of_its_own(
+    make_session, make_upstream, events
+):
+    """What another session sends meanwhile is that session's call, with its own settings."""
+    first, second = make_upstream(200), make_upstream(503)
+    other = make_session(retry=RetryPolicy(attempts=2))
+    prepared = other.prepare_request(requests.Request("GET", second.url))
+    hooks = {"response": lambda response, **_: other.send(prepared) and None}
+    make_session().get(first.url, hooks=hooks)
+    assert len(second.requests) == 2
+    assert [one.upstream for one in told(events, CallFinished)] == [second.url, first.url]
+
+
+def test_nothing_is_sent_after_the_deadline(session, make_upstream, clock):
+    """A redirect that comes when the time is over is not followed."""
+    upstream = make_upstream(Reply(status=302, headers={"Location": "/again"}))
+    hooks = {"response": lambda response, **_: clock.advance(99)}
+    with pytest.raises(DeadlineExceededError):
+        session.get(upstream.url, hooks=hooks)
+    assert [one.path for one in upstream.requests] == ["/"]
+
+
 def test_hook_that_sends_again_leaves_the_call_as_it_ended(session, make_upstream, events):
     """A hook that answers a failed call by sending once more makes it a good one."""
     upstream = make_upstream(*[503] * 4, 200)

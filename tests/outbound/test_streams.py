@@ -93,6 +93,16 @@ def test_every_end_is_told_once(session, make_upstream, events, end):
     assert (events[0].status, events[0].failed, events[1].outcome) == (200, False, "success")
 
 
+@pytest.mark.parametrize("end", [read_raw, read_raw_at_once, read_lines, read_content, close])
+def test_end_is_told_when_it_comes(session, make_upstream, events, end):
+    """The last byte or a close ends a stream, even while somebody keeps the response."""
+    response = session.get(make_upstream(BODY).url, stream=True)
+    end(response)
+    assert [type(one) for one in events] == [AttemptFinished, CallFinished]
+    response.close()
+    assert len(events) == 2
+
+
 def test_interrupted_reading_is_no_success(session, make_upstream, events):
     """Who is interrupted while reading ends the call as failed, and the attempt as nobody's."""
     interrupt(session.get(make_upstream(BODY).url, stream=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,7 @@ def test_dripping_body_ends_with_the_deadline(session, make_upstream, events):
     error, took = timed(lambda: session.get(make_upstream(DRIP).url, deadline=1.5))
     assert isinstance(error, DeadlineExceededError)
     assert isinstance(error, requests.Timeout)
+    assert isinstance(error.__cause__, requests.ConnectionError)
     assert 1.3 <= took <= 1.9
     assert events[-1].outcome == "deadline"
 
@@ -108,6 +111,26 @@ def test_upload_to_a_peer_that_does_not_read_ends_with_the_deadline(session):
         error, took = timed(lambda: session.put(url, data=body, deadline=0.5, timeout=9))
     assert isinstance(error, DeadlineExceededError)
     assert 0.4 <= took < 3
+
+
+def test_upload_to_a_peer_that_reads_slowly_ends_with_the_deadline(session):
+    """A peer that takes a little again and again gets no more time than one that takes nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def read_slowly():
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(20):
+                    connection.recv(400_000)
+                    select.select([], [], [], 0.2)
+
+        reading = pool.submit(read_slowly)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        body = b"x" * 50_000_000
+        error, took = timed(lambda: session.put(url, data=body, deadline=0.7))
+        reading.result(20)
+    assert isinstance(error, DeadlineExceededError)
+    assert took < 2.5
 
 
 def test_proxy_keeps_the_deadline(session, make_upstream):

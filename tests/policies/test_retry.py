@@ -97,6 +97,14 @@ def test_loop_ends_on_the_right_attempt(script, number, reason, waits):
     assert (*script.run(), script.waits) == (number, reason, waits)
 
 
+def test_decorrelated_waits_grow_from_the_wait_before(monkeypatch):
+    """Each decorrelated wait may be three times the one before it, up to the longest."""
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    script = Script(*[failed()] * 4)
+    script.run(RetryPolicy(jitter="decorrelated"))
+    assert script.waits == [1, 3, 8]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), ValueError("ours")])
 def test_exception_of_an_attempt_passes_untouched(error):
     """What an attempt raises past its judge is raised as it is, whatever it is."""
