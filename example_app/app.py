@@ -61,26 +61,26 @@ def health() -> ResponseReturnValue:
 @api.get("/services")
 def services() -> ResponseReturnValue:
     """List what can be booked."""
-    answer = scheduling().get("/services")
+    answer = passed_on(scheduling().get("/services"))
     log.info("services listed")
-    return passed_on(answer)
+    return answer
 
 
 @api.get("/availability")
 def availability() -> ResponseReturnValue:
     """List the times at which ``service`` is free on ``day``."""
     wanted = texts(request.args, "service", "day")
-    answer = scheduling().get("/availability", params=wanted)
+    answer = passed_on(scheduling().get("/availability", params=wanted))
     log.info("availability looked up", wanted=wanted)
-    return passed_on(answer)
+    return answer
 
 
 @api.get("/appointments/<int:number>")
 def appointment(number: int) -> ResponseReturnValue:
     """Show one appointment."""
-    answer = scheduling().get(f"/appointments/{number}")
-    log.info("appointment looked up", appointment=number, found=answer.ok)
-    return passed_on(answer)
+    answer = passed_on(scheduling().get(f"/appointments/{number}"))
+    log.info("appointment looked up", appointment=number, status=answer.status_code)
+    return answer
 
 
 @api.post("/appointments")
@@ -88,18 +88,19 @@ def appointment(number: int) -> ResponseReturnValue:
 def book() -> ResponseReturnValue:
     """Book; the idempotency key lets the call be retried without booking twice."""
     wanted = texts(request.get_json(silent=True), "service", "day", "time", "customer")
-    answer = scheduling().post("/appointments", json=wanted, idempotency_key=idempotency_key())
-    log.info("booking answered", booked=answer.ok)
-    return passed_on(answer)
+    key = idempotency_key()
+    answer = passed_on(scheduling().post("/appointments", json=wanted, idempotency_key=key))
+    log.info("booking answered", status=answer.status_code)
+    return answer
 
 
 @api.patch("/appointments/<int:number>")
 def move(number: int) -> ResponseReturnValue:
     """Move an appointment; with no key it is sent again only if it surely was not acted on."""
     wanted = texts(request.get_json(silent=True), "day", "time")
-    answer = scheduling().patch(f"/appointments/{number}", json=wanted)
-    log.info("move answered", appointment=number, moved=answer.ok)
-    return passed_on(answer)
+    answer = passed_on(scheduling().patch(f"/appointments/{number}", json=wanted))
+    log.info("move answered", appointment=number, status=answer.status_code)
+    return answer
 
 
 @api.errorhandler(BadRequest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -143,8 +142,8 @@ class Resilience:
 def _start_telemetry(app: Flask, settings: Settings) -> Dispatcher:
     """Set the process's logging up, and return what turns this app's events into lines."""
     configure_logging(settings.log_format, settings.log_level, settings.service_name)
-    if settings.log_format != "off":
-        logging.getLogger(app.name).removeHandler(default_handler)
+    if settings.log_format != "off" and "logger" in vars(app):  # it was used before
+        app.logger.removeHandler(default_handler)
     return Dispatcher(EventLog(settings.log_level, settings.service_name))
 
 

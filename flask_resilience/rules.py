@@ -172,7 +172,7 @@ class Named:
             raise ValueError
         for name, item in value.items():
             if not isinstance(name, str) or not isinstance(item, self.kind):
-                raise ValueError
+                raise ValueError(f", where {name!r} has a {type(item).__name__}")
         return dict(value)
 
     def __str__(self) -> str:
@@ -199,17 +199,17 @@ def check(name: str, value: object, rule: Rule) -> Any:
     """
     try:
         return rule.accept(value)
-    except (ValueError, OverflowError):
-        shown = _without_secrets(value, rule)
+    except (ValueError, OverflowError) as error:
+        shown = _without_secrets(value, rule, error)
         raise ConfigurationError(
             f"{name} is {shown}; it must be {rule}.", key=name, value=shown, rule=str(rule)
         ) from None
 
 
-def _without_secrets(value: object, rule: Rule) -> str:
+def _without_secrets(value: object, rule: Rule, error: Exception) -> str:
     """Return *value* as it may be shown: no mapping's values, no user's part of a URL."""
     if isinstance(rule, Named):
-        return f"a {type(value).__name__}"
+        return f"a {type(value).__name__}{error}"
     return re.sub(r"(?<=://)[^/\s]*@", "[redacted]@", repr(value))
 
 

@@ -110,6 +110,7 @@ BREAKER = Section(CircuitBreakerPolicy, "breaker_")
 OF_CLIENTS_ONLY = ("base_url", "headers")
 ORDERED = (
     ("connect_timeout", "timeout"),
+    ("connect_timeout", "deadline"),
     ("timeout", "deadline"),
     ("retry_initial_delay", "retry_max_delay"),
 )
@@ -139,7 +140,7 @@ def load_settings(
     :raises ConfigurationError: If a key is unknown, or a value of the wrong type, out of range or
         in contradiction to another.
     """
-    found = {key.removeprefix(PREFIX): config[key] for key in config if key.startswith(PREFIX)}
+    found = {key.removeprefix(PREFIX): config[key] for key in config if _is_ours(key)}
     for name in found:
         if name != name.upper():
             raise _unknown(PREFIX + name, [PREFIX + name.upper()])
@@ -151,6 +152,10 @@ def load_settings(
         name: _load_client(name, options, call) for name, options in settings.clients.items()
     }
     return dataclasses.replace(settings, call=call, clients=clients)
+
+
+def _is_ours(key: object) -> bool:
+    return isinstance(key, str) and key.startswith(PREFIX)
 
 
 def _app_label(name: str) -> str:
@@ -169,6 +174,10 @@ def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> 
 
     options = check(f"{PREFIX}CLIENTS[{name!r}]", options, NESTED)
     unfolded = {key: value for key, value in options.items() if key not in ("retry", "breaker")}
+    for key in unfolded:
+        if key not in CALL.fields():
+            known = [label(one) for one in client_fields()]
+            raise _unknown(f"{PREFIX}CLIENTS[{name!r}][{key!r}]", known)
     for section in (RETRY, BREAKER):
         nested = options.get(section.prefix[:-1], {})
         for key, value in check(label(section.prefix[:-1]), nested, NESTED).items():

@@ -18,8 +18,8 @@ from typing import Any
 from flask import Flask
 
 from .events import Event
-from .rules import OneOf, check
-from .state import EXTENSION, State
+from .rules import Instance, Maybe, OneOf, Whole, check
+from .state import current_state
 
 FAULTS = OneOf("hang", "reset", "truncate", "garbage", "drip")
 BODILESS = frozenset({204, 304})
@@ -58,9 +58,10 @@ class FakeClock:
 def record_events(app: Flask) -> Iterator[list[Event]]:
     """Collect what *app* reports while the block runs.
 
-    :raises KeyError: If the app has no flask-resilience.
+    :raises RuntimeError: If the app has no flask-resilience.
     """
-    state: State = app.extensions[EXTENSION]
+    with app.app_context():
+        state = current_state()
     events: list[Event] = []
     with state.on_event.listening(events.append):
         yield events
@@ -73,7 +74,7 @@ class Reply:
     :param delay: Pause before the answer, in seconds.
     :param fault: ``hang`` (no answer), ``reset`` (the connection breaks), ``truncate`` (half the
         body), ``garbage`` (no HTTP) or ``drip`` (a byte of the body every *pace* seconds).
-    :raises ConfigurationError: If the fault is unknown.
+    :raises ConfigurationError: If the fault is unknown, or the status or body is none.
     """
 
     status: int = 200
@@ -84,8 +85,9 @@ class Reply:
     pace: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.fault is not None:
-            check("fault", self.fault, FAULTS)
+        check("status", self.status, Whole(200, 599))
+        check("body", self.body, Instance(bytes))
+        check("fault", self.fault, Maybe(FAULTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,15 @@ class ScriptedUpstream(FaultyServer):
             session.get(upstream.url)
         assert len(upstream.requests) == 3
 
-    :param script: A status or a :class:`Reply` for each request; the last one for all that follow.
+    :param script: A status or a :class:`Reply` for each request, at least one; the last one serves
+        all that follow.
+    :raises ConfigurationError: If there is none, or one is something else.
     """
 
     def __init__(self, *script: int | Reply) -> None:
+        replies = [Reply(status=one) if isinstance(one, int) else one for one in script or (None,)]
+        self.script: list[Reply] = [check("script", one, Instance(Reply)) for one in replies]
         super().__init__(_ScriptedHandler)
-        self.script = [Reply(status=one) if isinstance(one, int) else one for one in script]
         self.requests: list[Received] = []
         self._lock = threading.Lock()
 

@@ -190,6 +190,7 @@ def test_client_is_filled_up_from_the_app():
         pytest.param({"base_url": "billing.example"}, r"\['base_url'\] is", id="no schema"),
         pytest.param({"timeout": 9, "deadline": 3}, r"\['timeout'\].*\['deadline'\]", id="both"),
         pytest.param({"headers": {"X-Key": 5}}, r"\['headers'\] is a dict", id="header"),
+        pytest.param({"retry_attempts": 2}, r"\['retry_attempts'\] is no setting", id="flat name"),
         pytest.param({1: 2}, r"CLIENTS\['billing'\] is a dict", id="a number for a name"),
         pytest.param(ClientOptions(), r"CLIENTS is a dict", id="an object"),
         pytest.param({"timeout": 40}, r"\['timeout'\] is 40.*\['deadline'\] is 25", id="the app's"),

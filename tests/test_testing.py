@@ -56,7 +56,9 @@ def test_fault_happens_on_the_wire(fault, error):
 
 def test_unknown_fault_is_named():
     """A mistyped fault is no good answer by accident."""
-    with pytest.raises(ConfigurationError, match=r"fault is 'explode'; it must be one of 'hang'"):
+    with pytest.raises(
+        ConfigurationError, match=r"fault is 'explode'; it must be None or one of 'hang'"
+    ):
         Reply(fault="explode")
 
 
@@ -71,5 +73,19 @@ def test_events_are_recorded_while_the_block_runs(make_app):
 
 def test_app_without_the_extension_cannot_be_recorded():
     """There is nothing to record where nothing was initialised."""
-    with pytest.raises(KeyError), record_events(Flask("plain")):
+    with pytest.raises(RuntimeError, match="init_app"), record_events(Flask("plain")):
         pass
+
+
+@pytest.mark.parametrize("script", [(), ("503",), (None,), (99,)], ids=repr)
+def test_script_of_something_else_is_refused(script):
+    """An upstream without a script, or with nonsense in it, is no network's failure."""
+    with pytest.raises(ConfigurationError, match=r"(script|status) is"):
+        ScriptedUpstream(*script)
+
+
+@pytest.mark.parametrize("wrong", [{"body": "text"}, {"status": 999}])
+def test_reply_that_cannot_be_sent_is_refused(wrong):
+    """A reply is checked when it is made, not when it breaks a connection."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(wrong))} is"):
+        Reply(**wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextvars import Context
 from typing import Any, cast
@@ -61,23 +62,30 @@ class _Body:
         self._context.run(self._close)
 
     def _close(self) -> None:
+        served, failing = self._served, _server_fails()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
         finally:
-            served = self._served
-            served.finish(None if served.complete else "client_disconnected")
+            served.finish(None if served.complete and not failing else "client_disconnected")
+
+
+def _server_fails() -> bool:
+    """Say whether the server closes an answer because it could not send it."""
+    return sys.exc_info()[0] is not None
 
 
 def _watch_file(file: Any, served: Served, context: Context) -> Iterable[bytes]:
     close = getattr(file, "close", None)
 
     def close_and_finish() -> None:
+        failing = _server_fails()
         if close is not None:
             close()
-        served.assume_sent()
-        context.run(served.finish)
+        if not failing:
+            served.assume_sent()
+        context.run(served.finish, "client_disconnected" if failing else None)
 
     try:
         file.close = close_and_finish

@@ -108,8 +108,12 @@ class Limits:
             return self._bound[view]
 
     def _hold(self, rule: LimitRule) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        methods = None if rule.methods is None else list(rule.methods)
-        return self.limiter.limit(rule.limit, key_func=rule.key, cost=rule.cost, methods=methods)
+        return self.limiter.limit(
+            _checked(rule.limit),
+            key_func=_never_empty(rule.key),
+            cost=rule.cost,
+            methods=None if rule.methods is None else list(rule.methods),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +151,27 @@ def exempt(view: View) -> View:
         raise _contradiction(view)
     view.resilience_exempt = True  # type: ignore[attr-defined]
     return view
+
+
+def _checked(limit: str | Callable[[], str]) -> str | Callable[[], str]:
+    """Return *limit*; one that is asked for at each request is held to its notation then.
+
+    Flask-Limiter would leave out one that it cannot read, and so limit nothing.
+    """
+    if isinstance(limit, str):
+        return limit
+
+    def give() -> str:
+        given = limit()
+        check_limit("limit", given)
+        return given
+
+    return give
+
+
+def _never_empty(key: Callable[[], str] | None) -> Callable[[], str] | None:
+    """Return *key* so that an empty key is one to count by; Flask-Limiter would leave it out."""
+    return None if key is None else lambda: f"key:{key()}"
 
 
 def _named_apart(view: Callable[..., Any], number: int) -> Callable[..., Any]:

@@ -74,8 +74,9 @@ class RequestIDMiddleware:
             body = self._app(environ, start)
         except Exception as error:
             body = self._answer_escaped(error, environ, start, served)
-        except BaseException as error:  # a worker that is told to exit because this hangs
-            served.fail(error)
+        except BaseException as error:
+            if not _is_orderly_exit(error):  # a worker told to exit because this hangs is none
+                served.fail(error)
             served.finish("server_error")
             raise
         return watch_body(body, served, context, environ.get("wsgi.file_wrapper"))
@@ -110,3 +111,7 @@ class RequestIDMiddleware:
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         start_response("500 INTERNAL SERVER ERROR", headers)
         return [body]
+
+
+def _is_orderly_exit(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and not error.code

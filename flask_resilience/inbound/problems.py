@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 
 from ..context import current_request_id
 from ..errors import CATALOGUE
@@ -79,8 +79,12 @@ def register_problems(
             raise error
         request.environ[ERROR_TYPE_KEY] = type(error).__name__
         own = _own_handler(app, Exception)
-        retry_after = getattr(error, "retry_after", None)
-        return problem_response(code, retry_after) if own is None else own(error)
+        if own is not None:
+            return own(error)
+        response = problem_response(code, getattr(error, "retry_after", None))
+        return app.handle_http_exception(
+            default_exceptions[response.status_code](response=response)
+        )
 
     def answer_internal(error: InternalServerError) -> Any:
         own = _own_handler(app, HTTPException) or _own_handler(app, Exception)

@@ -42,6 +42,9 @@ class _Watch:
 
     def iterate(self, chunks: Iterator[Any]) -> Iterator[Any]:
         """Yield *chunks* and notice their end; to leave early is none yet."""
+        if self._iterating:  # of the raw answer, within those of the response
+            yield from chunks
+            return
         self._iterating = True
         try:
             yield from chunks
@@ -56,8 +59,11 @@ class _Watch:
             self._iterating = False
         self.end(None)
 
-    def read(self, raw: Any, read: Callable[[], Any]) -> Any:
-        """Read past the response, and notice a failure or the last byte."""
+    def read(self, raw: Any, read: Callable[[], Any], *, ends_empty: bool) -> Any:
+        """Read past the response, and notice a failure or the last byte.
+
+        :param ends_empty: Whether to get nothing means that there is no more.
+        """
         if self._iterating:
             return read()
         try:
@@ -65,7 +71,7 @@ class _Watch:
         except BaseException as error:
             self.end(error)
             raise
-        if not data or raw.closed:
+        if raw.closed or (ends_empty and not data):
             self.end(None)
         return data
 
@@ -97,17 +103,21 @@ class _WatchedRaw:
 
     watch: _Watch
 
-    def read(self, *args: Any, **kwargs: Any) -> Any:
+    def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> Any:
         read = super().read  # type: ignore[misc]  # of its own class
-        return self.watch.read(self, lambda: read(*args, **kwargs))
+        return self.watch.read(self, lambda: read(amt, *args, **kwargs), ends_empty=amt != 0)
 
     def read1(self, *args: Any, **kwargs: Any) -> Any:
         read = super().read1  # type: ignore[misc]  # of its own class
-        return self.watch.read(self, lambda: read(*args, **kwargs))
+        return self.watch.read(self, lambda: read(*args, **kwargs), ends_empty=False)
 
     def readinto(self, buffer: Any) -> Any:
         read = super().readinto  # type: ignore[misc]  # of its own class
-        return self.watch.read(self, lambda: read(buffer))
+        return self.watch.read(self, lambda: read(buffer), ends_empty=True)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        chunks = super().stream(*args, **kwargs)  # type: ignore[misc]  # of its own class
+        return self.watch.iterate(chunks)
 
 
 def _become_watched(owner: Any, methods: type, watch: _Watch) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from requests import ConnectionError as RequestsConnectionError
-from requests import ConnectTimeout, HTTPError, PreparedRequest, RequestException, Timeout
+from requests import HTTPError, PreparedRequest, RequestException, Timeout
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from .. import errors
@@ -60,7 +60,7 @@ def problem_code(error: Exception) -> str | None:
     if isinstance(error, HTTPError):
         status = 0 if error.response is None else error.response.status_code
         return "NET-001" if status >= 500 or status in OVERLOADED else None
-    if isinstance(error, (Timeout, ConnectTimeout)):
+    if isinstance(error, Timeout):
         return "NET-002"
     if isinstance(error, (RequestsConnectionError, ChunkedEncodingError, ContentDecodingError)):
         return "NET-001"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -66,14 +67,13 @@ class Exchange:
             response = self._send(self._attempt_request(number), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
             return self._answer(self._judge_error(error), error=error)
-        verdict = self._judge_response(response)
+        verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        defer = None
         if self.streaming and verdict.failed:
             self._unread = response
-        if self.streaming and not verdict.failed:
-            return self._answer(
-                verdict, value=response, defer=partial(self._defer, response, verdict)
-            )
-        return self._answer(verdict, value=response)
+        elif self.streaming and response.raw is not None:
+            defer = partial(self._defer, response, verdict)
+        return self._answer(verdict, value=response, defer=defer)
 
     def _attempt_request(self, number: int) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
@@ -81,6 +81,7 @@ class Exchange:
         request_id = current_request_id()
         if request_id is not None:
             request.headers.setdefault(self.options.request_id_header, request_id)
+        request.headers.pop(RETRY_HEADER, None)  # of a request that a hook sends again
         if number > 1:
             request.headers[RETRY_HEADER] = str(number - 1)
             self._replay.rewind()
@@ -114,17 +115,16 @@ class Exchange:
                 settle(self._judge_error(error))
             else:
                 settle(verdict if error is None else replace(verdict, outcome=Outcome.IGNORED))
-            call.read_to_its_end(error)
+            if call.close_body is close:  # else a hook has put another answer in its place
+                call.read_to_its_end(error)
             if not isinstance(error, Exception) or not call.deadline.over:
                 return None
             late = DeadlineExceededError(call.upstream, call.deadline.seconds, call.attempts)
             return as_requests_error(late, self.request)
 
         call.close_body = close
-        watch_body(response, end)
-
-    def _judge_response(self, response: Response) -> Verdict:
-        return judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        context = copy_context()  # whoever lets go of the body may be serving another request
+        watch_body(response, lambda error: context.run(end, error))
 
     def _judge_error(self, error: Exception) -> Verdict:
         return judge_error(error, self.call.retry, self._refusal)

@@ -190,11 +190,12 @@ class ResilientSession(requests.Session):
         token = _running.set(running)
         try:
             yield
-        except BaseException:
-            if running.call.close_body is not None:
-                running.call.close_body()
-            running.call.stop_reason = running.call.stop_reason or "error"
-            self._tell(running.call)
+        except BaseException as error:
+            call = running.call
+            if call.close_body is not None:
+                call.close_body()
+            call.stop_reason = call.stop_reason or _stop_reason(error)
+            self._tell(call)
             raise
         finally:
             _running.reset(token)
@@ -211,7 +212,7 @@ class ResilientSession(requests.Session):
 
     def _finish_streamed(self, call: Call, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, GeneratorExit):  # to let go is to close
-            call.stop_reason = "deadline" if call.deadline.over else "error"
+            call.stop_reason = "deadline" if call.deadline.over else _stop_reason(error)
         self._tell(call)
 
     def _tell(self, call: Call) -> None:
@@ -246,3 +247,7 @@ class ResilientSession(requests.Session):
         put: Verb
         patch: Verb
         delete: Verb
+
+
+def _stop_reason(error: BaseException) -> str:
+    return "error" if isinstance(error, Exception) else "interrupted"

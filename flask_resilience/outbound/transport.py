@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from http.client import HTTPResponse
 from typing import Any
 
@@ -30,15 +30,21 @@ def keep_deadlines(adapter: BaseAdapter) -> None:
 
     What brings its own way to the wire, and no pools of urllib3, is left as it is.
     """
-    if not isinstance(adapter, HTTPAdapter):
+    if not isinstance(adapter, HTTPAdapter) or _keeps_deadlines(adapter):
         return
-    manager_for = adapter.proxy_manager_for
+    for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+        _timed(manager).clear()
+    adapter.proxy_manager_for = partial(  # type: ignore[method-assign]  # of this one object
+        _timed_manager_for, adapter.proxy_manager_for
+    )
 
-    def timed_manager_for(proxy: str, **options: Any) -> Any:
-        return _timed(manager_for(proxy, **options))
 
-    _timed(adapter.poolmanager)
-    adapter.proxy_manager_for = timed_manager_for  # type: ignore[method-assign]
+def _keeps_deadlines(adapter: HTTPAdapter) -> bool:
+    return getattr(adapter.proxy_manager_for, "func", None) is _timed_manager_for
+
+
+def _timed_manager_for(manager_for: Callable[..., Any], proxy: str, **options: Any) -> Any:
+    return _timed(manager_for(proxy, **options))
 
 
 def _timed(manager: Any) -> Any:

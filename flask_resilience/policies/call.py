@@ -52,6 +52,7 @@ class Call:
 OUTCOMES = {
     None: "success",
     "error": "failed",
+    "interrupted": "failed",
     "retry_after": "exhausted",
     "circuit_open": "circuit_open",
     "deadline": "deadline",

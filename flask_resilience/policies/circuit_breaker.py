@@ -146,7 +146,7 @@ class CircuitBreakerPolicy:
         if not circuit.holds(permit):
             return circuit
         left = tuple(trial for trial in circuit.trials if trial.number != permit.trial)
-        circuit = replace(circuit, trials=left) if permit.trial is not None else circuit
+        circuit = replace(circuit, trials=left)
         if outcome is Outcome.SUCCESS:
             return self._succeed(circuit, now)
         if outcome is Outcome.FAILURE:
@@ -160,7 +160,7 @@ class CircuitBreakerPolicy:
 
     def _succeed(self, circuit: Circuit, now: float) -> Circuit:
         if circuit.state is State.CLOSED:
-            return replace(circuit, failures=0) if circuit.failures else circuit
+            return replace(circuit, failures=0)
         circuit = replace(circuit, successes=circuit.successes + 1)
         if circuit.successes < self.success_threshold:
             return circuit

@@ -147,16 +147,20 @@ class Pipeline(Generic[T]):
         permit = self.breaker.admit(self.timeout)
         self.call.attempts += 1
         started = self.clock.monotonic()
-        token = _attempting.set(True)
         try:
-            answer = self.exchange(number)
+            answer = self._exchange(number)
+            self._settle_when_read(answer, number, permit, started)
         except BaseException:
             self.breaker.release(permit)
             raise
+        return Attempt(number, answer)
+
+    def _exchange(self, number: int) -> Answer[T]:
+        token = _attempting.set(True)
+        try:
+            return self.exchange(number)
         finally:
             _attempting.reset(token)
-        self._settle_when_read(answer, number, permit, started)
-        return Attempt(number, answer)
 
     def _settle_when_read(
         self, answer: Answer[T], number: int, permit: Permit, started: float

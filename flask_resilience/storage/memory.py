@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..policies.breaker import Reading
@@ -27,7 +27,7 @@ class MemoryStorage:
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._lock = RLock()  # a stream let go may end within a collection in here
         self._entries: dict[str, _Entry] = {}  # guarded by _lock
         self._version = 0  # guarded by _lock
 

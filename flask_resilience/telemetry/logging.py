@@ -31,7 +31,7 @@ from ..events import Event
 from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
 from .encoding import describe, encode
 from .lines import line
-from .redaction import redact
+from .redaction import redact, redact_text
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _ALIASES = {"warn": "warning", "exception": "error", "fatal": "critical"}
@@ -124,8 +124,8 @@ class EventLog:
         name, level, fields = line(event)
         if _setup.format == "off" or logging.getLevelName(level.upper()) < self._least:
             return
-        told: Any = {"event": name, **fields}
-        told = {key: value for key, value in told.items() if value is not None}
+        line_fields = {"event": name, **fields}
+        told: Any = {key: value for key, value in line_fields.items() if value is not None}
         for process in PROCESSORS:
             told = process(self._output, level, told)
         self._output.msg(told)
@@ -156,12 +156,23 @@ def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> Even
     if error is not None:
         fields["exception_type"] = type(error).__name__
         fields["exception_message"] = describe(error, str)
-        fields["exception_stacktrace"] = "".join(traceback.format_exception(error))
+        fields["exception_stacktrace"] = describe(error, _stacktrace)
     return fields
 
 
+def _stacktrace(error: object) -> str:
+    return "".join(traceback.format_exception(cast("BaseException", error)))
+
+
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    return {key: redact(value, key) for key, value in fields.items()}
+    return {key: _redact_field(value, key) for key, value in fields.items()}
+
+
+def _redact_field(value: Any, name: str) -> Any:
+    try:
+        return redact(value, name)
+    except Exception:  # a broken or changing object of the user's must not break the log
+        return redact_text(describe(value))
 
 
 def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
@@ -169,7 +180,14 @@ def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
         return encode(dict(fields))
     if "exception_stacktrace" in fields:
         fields["exception"] = fields.pop("exception_stacktrace")
-    return ConsoleRenderer(colors=sys.stdout.isatty())(logger, level, fields)
+    return ConsoleRenderer(colors=_is_terminal())(logger, level, fields)
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +253,8 @@ def _attach_to_stdlib(least: int) -> None:
             processors=[ProcessorFormatter.remove_processors_meta, *PROCESSORS],
         )
     )
-    handler.setLevel(least)
+    # Not by the handler's level: Flask and Werkzeug would take it for none and add their own.
+    handler.addFilter(lambda record: record.levelno >= least)
     root.addHandler(handler)
     root.setLevel(min(root.level, least))
 

@@ -31,10 +31,10 @@ TYPE_NAMES = frozenset({"str", "int", "float", "bool", "bytes", "dict", "list", 
 """What stands behind ``password:`` in the source lines of a stack trace."""
 
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_USER_INFO = re.compile(r"(?<=://)[^/\s'\"<>]{1,512}(?=@)")
+_USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"<>]{1,4096}(?=@)")
 _HEADER = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie)(?P<mark>\\*['\"]?\s*[:=]\s*)"
-    r"(?:\\*b?(?P<quote>['\"])(?:(?!\\*(?P=quote)).)+|[^\s'\"][^\r\n]*)",
+    r"(?:\\*b?(?P<quote>['\"])(?:(?!(?P=quote))[^\\\r\n]|\\+(?!\\|(?P=quote)))+|[^\s'\"][^\r\n]*)",
     re.IGNORECASE,
 )
 _NAMED = re.compile(
@@ -44,6 +44,10 @@ _NAMED = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BARE_VALUE = re.compile(r"(?:(?:Bearer|Basic|Digest|Token|ApiKey)\s+)?[^\s&;,'\"<>(){}\[\]]+")
+_QUERY_VALUE = re.compile(r"[^\s&#\"<>]+")
+_PRIVATE_KEY = re.compile(
+    r"(?P<head>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?:-----END[^\n]*|\Z)", re.DOTALL
+)
 _SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
 
 
@@ -71,8 +75,11 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if depth < DEEPEST and isinstance(value, Mapping):
-        return {str(key): redact(item, str(key), depth + 1) for key, item in value.items()}
+        named = [(describe(key, str), item) for key, item in list(value.items())]
+        return {key: redact(item, key, depth + 1) for key, item in named}
     if depth < DEEPEST and isinstance(value, (list, tuple)):
+        if len(value) == 2 and isinstance(value[0], str) and is_secret_name(value[0]):
+            return [value[0], REDACTED]  # one of a list of headers
         return [redact(item, "", depth + 1) for item in value]
     return redact_text(describe(value))
 
@@ -88,6 +95,8 @@ def redact_text(text: str) -> str:
     if "=" in text or ":" in text or "%3" in text or "'," in text or '",' in text:
         text = _HEADER.sub(lambda found: _hide(found, found["quote"]), text)
         text = _redact_named(text)
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(rf"\g<head>{REDACTED}", text)
     return _SCHEME.sub(_redact_scheme, text)
 
 
@@ -117,7 +126,8 @@ def _end_of_value(text: str, named: re.Match[str]) -> int:
         closing = re.escape(escape + quote) if escape else rf"(?<!\\){quote}"
         end = re.compile(closing).search(text, start)
         return len(text) if end is None else end.start()
-    value = _BARE_VALUE.match(text, start)
+    in_query = text[max(0, named.start() - 1) : named.start()] in ("?", "&")
+    value = (_QUERY_VALUE if in_query else _BARE_VALUE).match(text, start)
     return start if value is None or value[0] in TYPE_NAMES else value.end()
 
 

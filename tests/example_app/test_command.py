@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]
     ) as process:
         try:
             assert process.stdout is not None
-            told = "".join(iter(process.stdout.readline, "Ctrl-C ends both.\n"))
+            told = "".join(takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
             [app] = set(re.findall(r"curl -i (http://127\.0\.0\.1:\d+)/services", told))
             [upstream] = set(re.findall(r"curl -X PUT (http://127\.0\.0\.1:\d+)/control", told))
             yield process, app, upstream

@@ -260,3 +260,27 @@ def test_class_based_view_can_be_limited(app, resilience):
 
     app.add_url_rule("/items", view_func=Items.as_view("items"))
     assert statuses(app, ["/items"] * 2) == [200, 429]
+
+
+def test_limit_that_cannot_be_read_at_its_request_is_no_absence_of_one(app, resilience, log_lines):
+    """A function that gives a bad limit makes the request fail loudly, not pass unlimited."""
+
+    @app.get("/dynamic")
+    @resilience.limit(lambda: "five per minute")
+    def dynamic():
+        return ""
+
+    assert statuses(app, ["/dynamic"]) == [500]
+    assert log_lines("http.server.request.exception")[0]["exception_type"] == "ConfigurationError"
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_empty_key_is_one_to_count_by(app, resilience, key):
+    """Requests whose key is empty share one bucket; they are not free."""
+
+    @app.get("/keyed")
+    @resilience.limit("1/minute", key=lambda: key)
+    def keyed():
+        return ""
+
+    assert statuses(app, ["/keyed"] * 2) == [200, 429]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 from contextvars import ContextVar, copy_context
@@ -10,6 +11,7 @@ import pytest
 import structlog
 from flask import Flask, Response, abort, jsonify, redirect, request, send_file
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+from werkzeug.wsgi import FileWrapper
 
 from flask_resilience import RequestIDMiddleware, Resilience, current_request_id, get_logger
 from flask_resilience.events import RequestFailed, RequestFinished
@@ -405,6 +407,34 @@ def test_views_lines_carry_the_id(make_app, log_lines):
         "http.server.request.finish",
     ]
     assert {line["request_id"] for line in lines} == {"abc-1"}
+
+
+def test_orderly_exit_leaves_no_traceback():
+    """A worker that ends as it should tells of the request it drops, and of no exception."""
+    events = []
+
+    def leaving(environ, start_response):
+        raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        Client(RequestIDMiddleware(leaving, on_event=events.append)).get("/")
+    assert [type(one) for one in events] == [RequestFinished]
+
+
+@pytest.mark.parametrize("path", ["/big", "/file"])
+def test_client_that_breaks_off_while_being_sent_to_is_told_of(app, log_lines, path):
+    """When the server cannot send what it was handed, the client has left, whatever was handed."""
+    app.add_url_rule("/big", "big", lambda: b"x" * 100_000)
+    environ = EnvironBuilder(path=path).get_environ() | {"wsgi.file_wrapper": FileWrapper}
+    body = app(environ, lambda *_: None)
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            next(iter(body))
+            raise BrokenPipeError
+        finally:
+            body.close()
+    (line,) = log_lines("http.server.request.finish")
+    assert line["outcome"] == "client_disconnected"
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])

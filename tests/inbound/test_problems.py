@@ -211,3 +211,13 @@ def test_handler_of_a_blueprint_wins(make_app, kind):
     app.register_blueprint(blueprint)
     client = app.test_client()
     assert [client.get(path).text for path in ("/abort", "/boom")] == ["the blueprint's"] * 2
+
+
+@pytest.mark.parametrize("kind", [502, HTTPException])
+def test_handler_for_the_status_wins(answer_to, kind):
+    """An app's page for a status is shown for an upstream's failure as well."""
+
+    def own(app):
+        app.register_error_handler(kind, lambda error: (f"mine for {error.code}", 502))
+
+    assert answer_to(requests.ConnectionError(), prepare=own).text == "mine for 502"

@@ -268,6 +268,7 @@ def test_events_tell_the_whole_call(session, make_upstream, events, clock):
     ]
     assert [(one.attempt, one.reason) for one in retries] == [(1, "503"), (2, "ConnectionError")]
     assert (finish.attempts, finish.outcome, finish.stop_reason) == (3, "success", None)
+    assert {one.max_attempts for one in attempts} == {4}
     assert finish.waited == sum(clock.slept)
     assert {one.call_id for one in [*attempts, *retries, finish]} == {finish.call_id}
 
@@ -452,6 +453,14 @@ def test_second_try_of_a_digest_is_guarded(session, make_upstream, clock):
     assert ["authorization" in one.headers for one in upstream.requests] == [False, True, True]
 
 
+def test_follow_up_of_a_retried_answer_is_a_first_attempt(session, make_upstream):
+    """What a hook sends again begins to count anew."""
+    challenge = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}
+    upstream = make_upstream(503, Reply(status=401, headers=challenge), 200)
+    session.get(upstream.url, auth=requests.auth.HTTPDigestAuth("user", "password"))
+    assert [one.headers.get("x-retry-attempt") for one in upstream.requests] == [None, "1", None]
+
+
 def test_too_many_requests_fails_a_trial(make_session, make_upstream, clock):
     """429 counts as a success, but one that answers a trial opens the circuit again."""
     session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1))
@@ -493,7 +502,8 @@ def test_interrupted_call_is_told_of(session, events, interruption):
     for _ in range(2):
         with pytest.raises(interruption):
             session.get("http://a.invalid/")
-    assert [one.outcome for one in told(events, CallFinished)] == ["failed", "failed"]
+    ends = [(one.outcome, one.stop_reason) for one in told(events, CallFinished)]
+    assert ends == [("failed", "interrupted")] * 2
     assert len({one.call_id for one in events}) == 2
 
 

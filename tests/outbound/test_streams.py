@@ -12,7 +12,7 @@ import pytest
 import requests
 import urllib3
 
-from flask_resilience import CircuitBreakerPolicy
+from flask_resilience import CircuitBreakerPolicy, Resilience
 from flask_resilience.events import AttemptFinished, CallFinished
 from flask_resilience.policies.circuit_breaker import State
 from flask_resilience.storage.memory import MemoryStorage
@@ -179,3 +179,83 @@ def test_stream_survives_pickling(session, make_upstream):
     copy = pickle.loads(pickle.dumps(session.get(make_upstream(BODY).url, stream=True)))
     assert type(copy) is requests.Response
     assert len(copy.content) == 1000
+
+
+def test_collection_in_the_midst_of_the_storage_blocks_nothing(make_session, make_upstream, clock):
+    """A stream collected while its own thread holds the storage's lock ends all the same."""
+    storage = MemoryStorage(clock)
+    session = make_session(storage=storage)
+    holder = [session.get(make_upstream(BODY).url, stream=True)]
+    holder.append(holder)
+    del holder
+    with storage._lock:  # noqa: SLF001  # what a collection could come upon
+        gc.collect()
+    assert session.get(make_upstream(200).url).status_code == 200
+
+
+def test_stream_let_go_later_is_told_as_its_own_requests(make_app, make_upstream, log_lines):
+    """Whoever is being served when a stream is let go, its lines carry its own request's ID."""
+    app, upstream, held = make_app(), make_upstream(BODY), []
+    resilience = Resilience()
+    url = upstream.url
+
+    def keep():
+        held.append(resilience.session.get(url, stream=True))
+        return "kept"
+
+    app.add_url_rule("/open", "open", keep)
+    app.add_url_rule("/drop", "drop", lambda: str(held.clear()))
+    client = app.test_client()
+    client.get("/open", headers={"X-Request-ID": "one"})
+    client.get("/drop", headers={"X-Request-ID": "two"})
+    assert [line["request_id"] for line in log_lines("http.client.finish")] == ["one"]
+
+
+def test_answer_that_a_hook_replaces_finishes_no_call(session, make_upstream, events):
+    """When a hook puts another answer in the place of a stream, the call is told of once."""
+    upstream = make_upstream(Reply(status=401, body=b"no"), BODY)
+
+    def renew(response, **kwargs):
+        if response.status_code == 401:
+            return response.connection.send(response.request, **kwargs)
+        return response
+
+    response = session.get(upstream.url, stream=True, hooks={"response": renew})
+    gc.collect()
+    assert [one for one in events if isinstance(one, CallFinished)] == []
+    assert len(response.content) == 1000
+    assert [one.outcome for one in events if isinstance(one, CallFinished)] == ["success"]
+
+
+def test_raw_stream_that_breaks_off_is_a_failure(session, make_upstream, events):
+    """Reading by ``raw.stream`` is watched, too."""
+    upstream = make_upstream(Reply(body=b"x" * 1000, fault="truncate"))
+    response = session.get(upstream.url, stream=True)
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        list(response.raw.stream(10))
+    assert (events[0].failed, events[1].outcome) == (True, "failed")
+
+
+def test_reading_nothing_ends_nothing(session, make_upstream, events):
+    """``raw.read(0)`` gives nothing and says nothing of the rest."""
+    with session.get(make_upstream(BODY).url, stream=True) as response:
+        assert response.raw.read(0) == b""
+        assert events == []
+
+
+def test_answer_without_a_raw_one_is_no_stream(session, events):
+    """A transport that answers with the whole body at once is not watched for its end."""
+
+    class Whole(requests.adapters.BaseAdapter):
+        def send(self, request, **kwargs):
+            response = requests.Response()
+            response.__setstate__({"_content": b"whole", "status_code": 200, "url": request.url})
+            response.request = request
+            return response
+
+        def close(self):
+            """Close nothing."""
+
+    session.mount("whole://", Whole())
+    assert session.get("whole://a/", stream=True, allow_redirects=False).content == b"whole"
+    assert [type(one) for one in events] == [AttemptFinished, CallFinished]

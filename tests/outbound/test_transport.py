@@ -197,3 +197,23 @@ def test_certificate_that_fails_is_not_tried_again(session, tls_upstream, events
     assert [type(one) for one in events] == [AttemptFinished, CallFinished]
     assert (events[0].failed, events[1].outcome) == (True, "failed")
     assert upstream.requests == []
+
+
+def test_adapter_that_was_used_before_keeps_the_deadline_from_now_on(session, make_upstream):
+    """Pools that an adapter opened before it was mounted are not used again."""
+    adapter, upstream = requests.adapters.HTTPAdapter(), make_upstream(200, DRIP)
+    with requests.Session() as plain:
+        plain.mount("http://", adapter)
+        plain.get(upstream.url, timeout=5)
+        session.mount("http://", adapter)
+        error, _ = timed(lambda: session.get(upstream.url, deadline=0.7))
+    assert isinstance(error, DeadlineExceededError)
+
+
+def test_adapter_shared_by_many_sessions_stays_as_it_is():
+    """Mounting one adapter again and again wraps it once."""
+    adapter = requests.adapters.HTTPAdapter()
+    keep_deadlines(adapter)
+    once = adapter.proxy_manager_for
+    keep_deadlines(adapter)
+    assert adapter.proxy_manager_for is once

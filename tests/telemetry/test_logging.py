@@ -340,12 +340,10 @@ def test_level_of_the_users_root_is_only_lowered(tmp_path):
     assert (tmp_path / "all.log").read_text() == "detail\n"
 
 
-@pytest.mark.parametrize(("number", "level"), [(45, "error"), (15, "debug"), (5, "debug")])
+@pytest.mark.parametrize(("number", "level"), [(45, "error"), (35, "warning"), (15, "debug")])
 def test_level_of_the_users_own_is_told_as_one_of_five(log_lines, number, level):
     """A level between the five is told as the one below it."""
     configure_logging(level="DEBUG")
-    logging.getLogger().handlers[-1].setLevel(1)
-    logging.getLogger().setLevel(1)
     logging.getLogger("library").log(number, "x")
     assert log_lines()[0]["level"] == level
 
@@ -361,3 +359,44 @@ def test_flasks_early_handler_writes_no_second_line():
     assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["after"]
     assert "before" in ran.stderr
     assert "after" not in ran.stderr
+
+
+class BrokenMapping(dict):
+    """A mapping that changes while it is looked at."""
+
+    def items(self):
+        """Raise, as when another thread adds a key."""
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+class UnspeakableNotesError(Exception):
+    """An exception whose traceback cannot be formatted."""
+
+    @property
+    def __notes__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"x": BrokenMapping(a=1)}, {"exc_info": UnspeakableNotesError()}]
+)
+def test_object_that_breaks_while_it_is_told_breaks_no_line(log_lines, fields):
+    """Something that raises while it is being described is told as far as it can be."""
+    configure_logging()
+    get_logger("a").error("hostile", **fields)
+    assert log_lines()[0]["event"] == "hostile"
+
+
+@pytest.mark.parametrize("level", ["INFO", "ERROR"])
+def test_flask_adds_no_handler_of_its_own(level):
+    """At every level and while debugging, Flask and Werkzeug find a handler and add none."""
+    code = (
+        "import flask, flask_resilience, sys, logging;"
+        "app = flask.Flask('debugging'); app.debug = True;"
+        "flask_resilience.Resilience(app, log_level=sys.argv[1]); app.logger.error('once');"
+        "import werkzeug._internal as w; w._log('error', 'once, too')"
+    )
+    command = [sys.executable, "-c", code, level]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["once", "once, too"]
+    assert ran.stderr == ""

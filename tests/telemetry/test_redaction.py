@@ -59,11 +59,12 @@ def test_text(text, shown):
 
 def test_nested_values():
     """Mappings and lists are searched, by name and by text."""
-    value = {"items": [{"token": 5}, "http://u:p@h/"], "n": 1, "t": ("a",)}
+    value = {"items": [{"token": 5}, "http://u:p@h/"], "n": 1, "t": ("a",), "h": [("Cookie", "s")]}
     assert redact(value) == {
         "items": [{"token": "[redacted]"}, "http://[redacted]@h/"],
         "n": 1,
         "t": ["a"],
+        "h": [["Cookie", "[redacted]"]],
     }
 
 
@@ -102,6 +103,10 @@ def test_no_secret_survives_in_a_url(secret):
         "url=https://h/?a=1&client_secret=SECRET",
         "token = SECRET",
         "PASSWORD='SECRET'",
+        "GET /x?token=abc,SECRET",
+        "GET /x?a=1&token=abc(SECRET)",
+        "key=-----BEGIN RSA PRIVATE KEY-----\nSECRET\nSECRET\n-----END RSA PRIVATE KEY-----",
+        "https://" + "SECRET" * 100 + "@host/",
     ],
 )
 def test_secret_of_every_shape_is_taken_out(text):
@@ -119,6 +124,7 @@ def test_secret_of_every_shape_is_taken_out(text):
         'if token == "x":',
         "GET /authors?page=2 HTTP/1.1",
         "max_tokens=100",
+        "https://api.example?email=joe@example.com",
     ],
 )
 def test_ordinary_text_stays_as_it_is(text):
@@ -134,8 +140,9 @@ def test_ordinary_text_stays_as_it_is(text):
         "a='" * 10**5,
         "Cookie: " * 10**5,
         "\\" * 10**6,
+        'cookie="' + "\\" * 10**5,
     ],
-    ids=["name", "user", "quotes", "headers", "backslashes"],
+    ids=["name", "user", "quotes", "headers", "backslashes", "quoted backslashes"],
 )
 def test_work_grows_with_the_text_and_no_faster(text):
     """A hostile megabyte costs about twice what half of it does."""
