@@ -532,13 +532,14 @@ def test_hook_that_sends_with_another_session_makes_a_call_of_its_own(
     assert [one.upstream for one in told(events, CallFinished)] == [second.url, first.url]
 
 
-def test_nothing_is_sent_after_the_deadline(session, make_upstream, clock):
-    """A redirect that comes when the time is over is not followed."""
+def test_nothing_is_sent_after_the_deadline(session, make_upstream, clock, events):
+    """A redirect that comes when the time is over is not followed, and is no failed attempt."""
     upstream = make_upstream(Reply(status=302, headers={"Location": "/again"}))
     hooks = {"response": lambda response, **_: clock.advance(99)}
     with pytest.raises(DeadlineExceededError):
         session.get(upstream.url, hooks=hooks)
     assert [one.path for one in upstream.requests] == ["/"]
+    assert [one.failed for one in told(events, AttemptFinished)] == [False]
 
 
 def test_hook_that_sends_again_leaves_the_call_as_it_ended(session, make_upstream, events):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import select
 import socket
 import ssl
@@ -126,7 +127,7 @@ def test_upload_to_a_peer_that_reads_slowly_ends_with_the_deadline(session):
 
         reading = pool.submit(read_slowly)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        body = b"x" * 50_000_000
+        body = io.BytesIO(b"x" * 50_000_000)  # sent piece by piece, each with its own timeout
         error, took = timed(lambda: session.put(url, data=body, deadline=0.7))
         reading.result(20)
     assert isinstance(error, DeadlineExceededError)
