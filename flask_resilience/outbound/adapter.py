@@ -98,6 +98,8 @@ class GuardedAdapter(BaseAdapter):
             raise as_requests_error(error, request) from error.__cause__
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of one that is being copied, nothing is there yet
+            raise AttributeError(name)
         return getattr(self._transport, name)
 
     def close(self) -> None:

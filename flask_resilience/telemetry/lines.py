@@ -20,8 +20,6 @@ from ..events import (
     RetryScheduled,
 )
 
-QUIET_OUTCOMES = frozenset({"success"})
-
 
 @singledispatch
 def line(event: Event) -> tuple[str, str, dict[str, Any]]:
@@ -73,7 +71,7 @@ def _call(event: CallFinished) -> tuple[str, str, dict[str, Any]]:
         "duration_ms": _ms(event.duration),
         "wait_ms": _ms(event.waited),
     }
-    level = "info" if event.outcome in QUIET_OUTCOMES else "warning"
+    level = "info" if event.outcome == "success" else "warning"
     return "http.client.finish", level, fields
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import socket
@@ -430,9 +431,9 @@ def test_error_of_a_call_survives_pickling(make_session, make_upstream, clock, e
         upstream.script = [Reply(status=302, headers={"Location": "/again"})]
     with pytest.raises(expected) as raised:
         session.get(upstream.url)
-    copy = pickle.loads(pickle.dumps(raised.value))
-    assert type(copy) is type(raised.value)
-    assert (str(copy), copy.to_dict()) == (str(raised.value), raised.value.to_dict())
+    same = pickle.loads(pickle.dumps(raised.value))
+    assert type(same) is type(raised.value)
+    assert (str(same), same.to_dict()) == (str(raised.value), raised.value.to_dict())
 
 
 def test_failed_streams_go_back_to_the_pool(session, make_upstream):
@@ -624,8 +625,8 @@ def test_session_survives_pickling(make_session, make_upstream, clock):
     """In another process a session comes back with its settings, and guards its calls."""
     options = ClientOptions(retry=RetryPolicy(attempts=2, initial_delay=0), headers={"X-A": "1"})
     upstream = make_upstream(503)
-    with pickle.loads(pickle.dumps(make_session(options))) as copy:
-        assert copy.get(upstream.url).status_code == 503
+    with pickle.loads(pickle.dumps(make_session(options))) as same:
+        assert same.get(upstream.url).status_code == 503
     assert [one.headers["x-a"] for one in upstream.requests] == ["1", "1"]
 
 
@@ -641,7 +642,9 @@ def test_get_adapter_can_be_patched_and_put_back(session, make_upstream, clock):
 
 def test_guarded_adapter_shows_the_transports_own(session):
     """What an adapter offers beside ``send`` can still be reached."""
-    assert session.get_adapter("http://a").max_retries.total == 0
+    adapter = session.get_adapter("http://a")
+    assert adapter.max_retries.total == 0
+    assert copy.copy(adapter).max_retries.total == 0
 
 
 @pytest.mark.parametrize(
