@@ -29,13 +29,17 @@ Use it:
     -d '{{"day": "2030-05-06", "time": "10:00"}}'
 
 Make the scheduling service fail, use the app again and read its log below:
-  curl -X PUT {upstream}/control -d '{{"share": 0.5, "statuses": [503]}}'
-  curl -X PUT {upstream}/control -d '{{"share": 0.5, "statuses": [503], "retry_after": 1}}'
-  curl -X PUT {upstream}/control -d '{{"share": 1, "statuses": [500, 502]}}'
-  curl -X PUT {upstream}/control -d '{{"share": 0.5, "fault": "reset"}}'
+  curl -X PUT {upstream}/control -d '{{"share": 0.25, "statuses": [503]}}'
+  curl -X PUT {upstream}/control -d '{{"share": 0.25, "statuses": [503], "retry_after": 1}}'
+  curl -X PUT {upstream}/control -d '{{"share": 0.25, "fault": "reset"}}'
      (or "hang", "truncate", "garbage", "drip": the request was acted on, its answer is lost)
+  curl -X PUT {upstream}/control -d '{{"share": 1, "statuses": [500, 502]}}'
+     (five failures in a row open the circuit)
+  curl -X PUT {upstream}/control -d '{{"share": 0.6, "statuses": [503]}}'
+     (never five in a row, but from ten requests on their share opens it)
   curl -X PUT {upstream}/control -d '{{"share": 0, "delay": 1.5}}'
   curl {upstream}/control
+  curl {app}/circuit
   curl -X DELETE {upstream}/control
 
 Ctrl-C ends both.
@@ -85,13 +89,17 @@ def demo(options: argparse.Namespace) -> int:
     :raises StoryError: If it does not come out as told.
     """
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "app.log")
+        log, state = Path(folder, "app.log"), Path(folder, "state")
         try:
             with (
                 log.open("ab") as output,
                 run_upstream() as upstream,
                 run_app(
-                    upstream.url, port=options.port or 0, workers=options.workers, output=output
+                    upstream.url,
+                    port=options.port or 0,
+                    workers=options.workers,
+                    output=output,
+                    state=state,
                 ) as app,
             ):
                 play(Stage(app.url, upstream.url, log, options.workers or 1), _tell)

@@ -21,6 +21,9 @@ from flask_resilience import Resilience, ResilientSession, get_logger
 PASSED_ON = frozenset({404, 409, 422})
 """What the scheduling service may refuse our client; any other failure is one between us and it."""
 
+FAILURES_THAT_OPEN = 5
+"""In a row, over all workers."""
+
 log = get_logger(__name__)
 resilience = Resilience()
 api = Blueprint("appointments", __name__)
@@ -42,7 +45,7 @@ def create_app() -> Flask:
             "timeout": 2,
             "deadline": 6,
             "retry": {"initial_delay": 0.1},
-            "breaker": {"failure_threshold": 5, "recovery_timeout": 4},
+            "breaker": {"failure_threshold": FAILURES_THAT_OPEN, "recovery_timeout": 4},
         }
     }
     app.config.from_prefixed_env()
@@ -56,6 +59,12 @@ def create_app() -> Flask:
 def health() -> ResponseReturnValue:
     """Say that this process serves; an ailing upstream is no reason to take it out of service."""
     return {"status": "ok"}
+
+
+@api.get("/circuit")
+def circuit() -> ResponseReturnValue:
+    """Show what all workers know of the scheduling service; whichever answers says the same."""
+    return resilience.breaker("scheduling").snapshot()
 
 
 @api.get("/services")

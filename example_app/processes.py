@@ -54,7 +54,12 @@ def run_upstream() -> Iterator[Running]:
 
 @contextmanager
 def run_app(
-    upstream: str, *, port: int = 0, workers: int | None = None, output: IO[Any] | None = None
+    upstream: str,
+    *,
+    port: int = 0,
+    workers: int | None = None,
+    output: IO[Any] | None = None,
+    state: Path | None = None,
 ) -> Iterator[Running]:
     """Run the app for as long as the block.
 
@@ -62,6 +67,8 @@ def run_app(
     :param port: 0 for a free one.
     :param workers: Processes under gunicorn; ``None`` for one without it.
     :param output: Takes its log, instead of stdout, and its errors.
+    :param state: Folder of the file that its workers share their circuits in; ``None`` for the
+        user's, where what earlier runs learned still holds.
     :raises OSError: If the port is taken.
     :raises StartError: If the app does not come up.
     """
@@ -70,7 +77,7 @@ def run_app(
         with _running(
             _app_command(listener.fileno(), workers),
             pass_fds=(listener.fileno(),),
-            env={**os.environ, "SCHEDULING_URL": upstream},
+            env=_environment(upstream, state),
             stdout=output,
             stderr=output,
         ) as process:
@@ -106,6 +113,14 @@ def _running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Pope
                 process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _environment(upstream: str, state: Path | None) -> dict[str, str]:
+    environment = {**os.environ, "SCHEDULING_URL": upstream}
+    if state is not None:
+        environment.pop("STATE_DIRECTORY", None)  # which would go before the other one
+        environment["XDG_STATE_HOME"] = str(state)
+    return environment
 
 
 def _app_command(descriptor: int, workers: int | None) -> list[str]:

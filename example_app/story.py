@@ -1,14 +1,15 @@
 """The demo: users ask on and on while the scheduling service works, ails, fails and recovers.
 
 A scene ends on what was seen and never on a time, so it holds for one process and for several
-workers, each with a circuit of its own. The app's log says which worker answered, and how often
-it had to ask the scheduling service.
+workers. These share one circuit: it opens once, and one trial closes it for all. The app's log says
+which worker answered, and how often it had to ask the scheduling service.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 import requests
 
+from example_app.app import FAILURES_THAT_OPEN
 from example_app.processes import wait_until
 
 SCENE_SECONDS = 15.0
@@ -55,6 +57,7 @@ class Scene:
     :param statuses: All that a user may see meanwhile.
     :param goal: Says of an answer whether it is of the kind that ends the scene.
     :param everywhere: Whether each worker has to come to that, and not just one.
+    :param opens: Whether the circuit opens in it, which bounds what the service has to bear.
     :param pause: Before users ask again, in seconds; spares the rate limit while all must wait.
     """
 
@@ -64,6 +67,7 @@ class Scene:
     statuses: frozenset[int]
     goal: Callable[[Seen], bool]
     everywhere: bool = False
+    opens: bool = False
     pause: float = 0.0
 
     def ended(self, seen: Sequence[Seen], workers: int) -> bool:
@@ -84,23 +88,24 @@ SCENES = (
     ),
     Scene(
         name="flaky",
-        tells="half of its answers are 503: retries win, users notice nothing",
-        control={"share": 0.5, "statuses": [503]},
+        tells="every fourth of its answers is a 503: retries win, users notice nothing",
+        control={"share": 0.25, "statuses": [503]},
         statuses=frozenset({200}),
         goal=lambda answer: answer.sent > 1,
     ),
     Scene(
         name="down",
-        tells="all of its answers are 500: the circuit opens, failing gets fast",
+        tells="all of its answers are 500: the circuit opens for every worker, failing gets fast",
         control={"share": 1, "statuses": [500]},
         statuses=frozenset({502, 503}),
         goal=lambda answer: answer.status == 503 and answer.sent == 0,
         everywhere=True,
+        opens=True,
         pause=0.1,
     ),
     Scene(
         name="back",
-        tells="it works again: a trial call closes the circuit",
+        tells="it works again: one trial closes the circuit for every worker",
         control={"share": 0},
         statuses=frozenset({200, 503}),
         goal=lambda answer: answer.status == 200,
@@ -117,7 +122,7 @@ class Stage:
     :param app: Address of the app.
     :param upstream: Address of the scheduling service.
     :param log: What the app has written.
-    :param workers: How many processes may each have a circuit of their own.
+    :param workers: How many processes share the circuit.
     """
 
     app: str
@@ -164,6 +169,19 @@ class Stage:
             raise StoryError(f"the log of request {request_id} has no finish line")
         return lines
 
+    def circuit(self) -> dict[str, Any]:
+        """Return what the worker that happens to answer says of the circuit."""
+        answer = requests.get(f"{self.app}/circuit", timeout=SCENE_SECONDS)
+        answer.raise_for_status()
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    def transitions_logged(self) -> list[tuple[str, str]]:
+        """Return from which state to which the circuit went, as the workers logged it."""
+        logged = map(_fields, self.log.read_text().splitlines())
+        told = [one for one in logged if one.get("event") == "circuit_breaker.transition"]
+        return [(one["from_state"], one["to_state"]) for one in told]
+
     def tell_upstream(self, control: Mapping[str, Any]) -> None:
         """Make the scheduling service fail, or work."""
         requests.put(f"{self.upstream}/control", json=control, timeout=5).raise_for_status()
@@ -174,7 +192,7 @@ class Stage:
 
 
 def play(stage: Stage, write: Callable[[str], object]) -> None:
-    """Play all scenes and show the log of one request that was retried.
+    """Play all scenes, show the log of one request that was retried, and the circuit.
 
     :param write: Takes each piece of the narrative, line ends included.
     :raises StoryError: If it does not come out as told; names the scene.
@@ -188,10 +206,15 @@ def play(stage: Stage, write: Callable[[str], object]) -> None:
             raise StoryError(f"in {scene.name!r} {error}") from error
         write(f"{scene.name}: {scene.tells}\n")
         write("".join(f"{row}\n" for row in _rows(seen)))
+        if scene.opens:
+            sent = sum(one.sent for one in seen)
+            write(f"               requests in all: {sent}; workers: {stage.workers}\n")
         if scene.name == "flaky":
             retried = seen[-1].request_id
     write(f"\nThe log of request {retried}, which was retried:\n")
     write("".join(f"{line}\n" for line in stage.log_of(retried)))
+    write("\nThe circuit, as every worker knows it:\n")
+    write("".join(f"{row}\n" for row in _story_of_the_circuit(stage)))
 
 
 def _play_scene(stage: Stage, scene: Scene) -> list[Seen]:
@@ -213,7 +236,35 @@ def _play_scene(stage: Stage, scene: Scene) -> list[Seen]:
     logged, had = sum(one.sent for one in seen), stage.upstream_requests() - before
     if logged != had:
         raise StoryError(f"the log tells of {logged} requests, the scheduling service of {had}")
+    if scene.opens and had > _most_requests(stage):
+        raise StoryError(f"the scheduling service had {had} requests, although the circuit opened")
     return seen
+
+
+def _most_requests(stage: Stage) -> int:
+    """Return what a service that is down has to bear at most: what opens the circuit and trials.
+
+    When it opens, each other worker may have one more under way, or begin one within the 250 ms
+    for which it goes by what it knew.
+    """
+    trials = stage.transitions_logged().count(("open", "half_open"))
+    return FAILURES_THAT_OPEN + stage.workers - 1 + trials
+
+
+def _story_of_the_circuit(stage: Stage) -> Iterator[str]:
+    """Yield one line for each transition that all workers share.
+
+    :raises StoryError: If there was more than one opening, or one that was not told just once.
+    """
+    shown = stage.circuit()
+    shared = [(one["from_state"], one["to_state"]) for one in shown["transitions"]]
+    if shown["state"] != "closed" or shared.count(("closed", "open")) != 1:
+        raise StoryError(f"the circuit is {shown['state']} in the end, and went {shared}")
+    if Counter(shared) != Counter(stage.transitions_logged()):
+        raise StoryError(f"the circuit went {shared}, the log tells {stage.transitions_logged()}")
+    for one in shown["transitions"]:
+        yield f"  {one['from_state']:9} -> {one['to_state']:9}  {one['reason']}"
+    yield f"  {shown['state']} in the end; calls rejected: {shown['rejected_total']}"
 
 
 def _rows(seen: Sequence[Seen]) -> Iterator[str]:

@@ -7,16 +7,19 @@ from .errors import (
     ConfigurationError,
     DeadlineExceededError,
     ResilienceError,
+    StorageError,
 )
 from .extension import Resilience
 from .inbound.middleware import RequestIDMiddleware
 from .outbound.session import ResilientSession
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.client import ClientOptions
+from .policies.guarded_code import Breaker
 from .policies.retry import RetryPolicy
 from .telemetry.logging import configure_logging, get_logger
 
 __all__ = [
+    "Breaker",
     "CallRejectedError",
     "CircuitBreakerPolicy",
     "CircuitOpenError",
@@ -28,6 +31,7 @@ __all__ = [
     "ResilienceError",
     "ResilientSession",
     "RetryPolicy",
+    "StorageError",
     "configure_logging",
     "current_request_id",
     "get_logger",

@@ -1,10 +1,11 @@
-"""Every error of the package, and the catalogue of the codes they carry.
+"""Every error of the package; what their codes mean is in the catalogue beside it.
 
 ::
 
     Exception
     └── ResilienceError              INT-001
         ├── ConfigurationError       CFG-001, CFG-002
+        ├── StorageError             STO-001
         ├── CallRejectedError
         │   └── CircuitOpenError     CIR-001
         └── DeadlineExceededError    DLN-001
@@ -15,129 +16,11 @@ Raised from HTTP calls, :class:`CircuitOpenError` is also a ``requests.Connectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
 from datetime import datetime, timezone
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
-DOCUMENTATION = "https://flask-resilience.readthedocs.io/en/latest/errors.html"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorEntry:
-    """One line of the catalogue: what a code means and what to do about it.
-
-    :param detail: What a client of the app is told; it names nothing internal.
-    :param http_status: Status of the problem response a view answers when the error escapes it.
-    :param recoverable: Whether the same call may work later with nothing changed.
-    """
-
-    code: str
-    title: str
-    detail: str
-    category: str
-    severity: str
-    http_status: int
-    recoverable: bool
-    troubleshooting: str
-
-    @property
-    def documentation_url(self) -> str:
-        """Return the address of the code's entry in the documentation."""
-        return f"{DOCUMENTATION}#{self.code.lower()}"
-
-
-_ENTRIES = (
-    ErrorEntry(
-        code="CFG-001",
-        title="Unknown setting",
-        detail="The service is misconfigured.",
-        category="configuration",
-        severity="critical",
-        http_status=500,
-        recoverable=False,
-        troubleshooting="Correct the name; the message names the nearest known one.",
-    ),
-    ErrorEntry(
-        code="CFG-002",
-        title="Setting out of range or contradictory",
-        detail="The service is misconfigured.",
-        category="configuration",
-        severity="critical",
-        http_status=500,
-        recoverable=False,
-        troubleshooting="Give a value within the range that the message states.",
-    ),
-    ErrorEntry(
-        code="CIR-001",
-        title="Circuit open",
-        detail="A service this one depends on failed too often and is left alone for a while.",
-        category="upstream",
-        severity="warning",
-        http_status=503,
-        recoverable=True,
-        troubleshooting=(
-            "The upstream failed too often. Wait for Retry-After, then see its last failure "
-            "in the log lines 'circuit_breaker.transition' and 'http.client.attempt'."
-        ),
-    ),
-    ErrorEntry(
-        code="DLN-001",
-        title="Deadline exceeded",
-        detail="A service this one depends on took too long.",
-        category="upstream",
-        severity="error",
-        http_status=504,
-        recoverable=True,
-        troubleshooting=(
-            "The call used up its total time. See 'http.client.finish' for its attempts and "
-            "waits; raise RESILIENCE_DEADLINE or make fewer retries."
-        ),
-    ),
-    ErrorEntry(
-        code="INT-001",
-        title="Internal error",
-        detail="Something went wrong in here.",
-        category="internal",
-        severity="error",
-        http_status=500,
-        recoverable=False,
-        troubleshooting="Find the traceback in the log by the request ID of this answer.",
-    ),
-    ErrorEntry(
-        code="LIM-001",
-        title="Rate limit exceeded",
-        detail="There were more requests than are allowed.",
-        category="limit",
-        severity="warning",
-        http_status=429,
-        recoverable=True,
-        troubleshooting="Wait for Retry-After, then send fewer requests.",
-    ),
-    ErrorEntry(
-        code="NET-001",
-        title="Upstream failed",
-        detail="A service this one depends on failed.",
-        category="upstream",
-        severity="error",
-        http_status=502,
-        recoverable=True,
-        troubleshooting="Check that the upstream runs and that its address and TLS are right.",
-    ),
-    ErrorEntry(
-        code="NET-002",
-        title="Upstream timed out",
-        detail="A service this one depends on took too long.",
-        category="upstream",
-        severity="error",
-        http_status=504,
-        recoverable=True,
-        troubleshooting="Check the upstream's load; compare its latency with RESILIENCE_TIMEOUT.",
-    ),
-)
-
-CATALOGUE: Mapping[str, ErrorEntry] = MappingProxyType({entry.code: entry for entry in _ENTRIES})
+from .error_catalogue import CATALOGUE, ErrorEntry
 
 E = TypeVar("E", bound="ResilienceError")
 
@@ -150,12 +33,20 @@ class ResilienceError(Exception):
     """
 
     default_code: ClassVar[str] = "INT-001"
+    code: str
+    details: dict[str, Any]
+    raised_at: float
 
     def __init__(self, message: str, *, code: str | None = None, **details: Any) -> None:
         super().__init__(message)
         self.code = code or self.default_code
         self.details = details
-        self.timestamp = datetime.now(timezone.utc)
+        self.raised_at = time.time()
+
+    @property
+    def timestamp(self) -> datetime:
+        """Return when it was made, in UTC."""
+        return datetime.fromtimestamp(self.raised_at, timezone.utc)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
@@ -167,7 +58,7 @@ class ResilienceError(Exception):
 
     @property
     def category(self) -> str:
-        """Return the kind of trouble: configuration, upstream, limit or internal."""
+        """Return the kind of trouble: configuration, upstream, limit, storage or internal."""
         return self.entry.category
 
     @property
@@ -217,6 +108,28 @@ class ConfigurationError(ResilienceError):
     default_code = "CFG-002"
 
 
+class StorageError(ResilienceError):
+    """Where circuits are shared cannot be asked; no call through a session or breaker raises it.
+
+    :param storage: Which it is, as a URL without a password.
+    :param reason: What went wrong, as text without a password.
+    :param error_type: Class of the exception it was made from.
+    """
+
+    default_code = "STO-001"
+
+    def __init__(self, storage: str, reason: str, error_type: str = "StorageError") -> None:
+        super().__init__(
+            f"The storage {storage} cannot be asked: {reason}",
+            storage=storage,
+            reason=reason,
+            error_type=error_type,
+        )
+        self.storage = storage
+        self.reason = reason
+        self.error_type = error_type
+
+
 class CallRejectedError(ResilienceError):
     """A call was refused on this side; nothing went to the upstream."""
 
@@ -229,19 +142,26 @@ class CircuitOpenError(CallRejectedError):
     :param last_failure: What the upstream's last failure was, as text.
     """
 
-    default_code = "CIR-001"
+    code = default_code = "CIR-001"
 
     def __init__(self, upstream: str, retry_after: float, last_failure: str) -> None:
-        super().__init__(
-            f"The circuit of {upstream} is open for another {retry_after:.1f} s "
-            f"(last failure: {last_failure}); nothing was sent.",
-            upstream=upstream,
-            retry_after=retry_after,
-            last_failure=last_failure,
-        )
+        # Nothing else: a rejection is to cost nothing, and few of its messages are ever read.
         self.upstream = upstream
         self.retry_after = retry_after
         self.last_failure = last_failure
+        self.raised_at = time.time()
+
+    def __str__(self) -> str:
+        return (
+            f"The circuit of {self.upstream} is open for another {self.retry_after:.1f} s "
+            f"(last failure: {self.last_failure}); nothing was sent."
+        )
+
+    @property
+    def details(self) -> dict[str, Any]:  # type: ignore[override]  # made when it is asked for
+        """Return the facts the message is made from."""
+        names = ("upstream", "retry_after", "last_failure")
+        return {name: getattr(self, name) for name in names}
 
 
 class DeadlineExceededError(ResilienceError):

@@ -82,17 +82,56 @@ class CircuitChanged:
     """The circuit of an upstream went from one state to another.
 
     :param reason: What brought it about, in a word or two.
-    :param failures: Failures in a row at that moment.
-    :param open_for: How long it will reject calls, when it opened.
+    :param storage: Where it is shared: ``memory``, ``sqlite``, ``redis``; ``process`` if it is not,
+        as the storage is down or the trouble is this host's own.
+    :param actor: Who decided it; ``None`` if the rules did.
+    :param calls: Attempts in the window at that moment.
+    :param failures: Those that failed.
+    :param failure_rate: Their share, from 0 to 1.
+    :param slow_rate: The share of those that took too long.
+    :param open_for: How long it stays so, when it opened or was decided so for a time.
     """
 
     upstream: str
     from_state: str
     to_state: str
     reason: str
-    failures: int
     storage: str
+    actor: str | None = None
+    calls: int = 0
+    failures: int = 0
+    failure_rate: float = 0.0
+    slow_rate: float = 0.0
     open_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageDegraded:
+    """A storage cannot be asked; this process goes by what it knows itself meanwhile.
+
+    :param storage: Which it is, as a URL without a password.
+    :param used_for: What it holds: ``circuits``.
+    :param error_type: Class of the exception that began the outage.
+    :param mode: What takes its place: ``process``.
+    """
+
+    storage: str
+    used_for: str
+    error_type: str
+    mode: str = "process"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageRecovered:
+    """A storage can be asked again.
+
+    :param down_for: How long it could not.
+    """
+
+    storage: str
+    used_for: str
+    down_for: float
+    mode: str = "shared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +170,8 @@ Event: TypeAlias = (
     | RetryScheduled
     | CallFinished
     | CircuitChanged
+    | StorageDegraded
+    | StorageRecovered
     | RequestFinished
     | RequestFailed
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
-from flask import Flask, request
+from flask import Flask, has_app_context, request
 from flask.logging import default_handler
 from flask_limiter import Limiter
 
@@ -19,12 +19,20 @@ from .inbound.problems import register_problems
 from .inbound.served import ERROR_TYPE_KEY
 from .outbound.errors import ESCAPING, problem_code
 from .outbound.session import ResilientSession
-from .policies.client import ClientOptions
+from .policies.circuit_storage import CircuitStorage
+from .policies.client import SECONDS, ClientOptions
+from .policies.guarded_code import Breaker
+from .policies.registry import BreakerRegistry
+from .rules import UPSTREAM, Exceptions, Maybe, check
 from .settings import Settings, load_settings
 from .state import EXTENSION, State, current_state
+from .storage.default import ChosenStorage
 from .storage.memory import MemoryStorage
+from .storage.place import default_path
+from .storage.url import guarded_storage, open_storage
 from .telemetry.dispatch import Dispatcher
 from .telemetry.logging import EventLog, configure_logging
+from .telemetry.signals import Signals
 
 View = TypeVar("View", bound=Callable[..., Any])
 ExcInfo: TypeAlias = (
@@ -114,6 +122,31 @@ class Resilience:
         rule = LimitRule(limit=limit, key=key, cost=cost, methods=methods)
         return lambda view: limited(view, rule, lambda: current_state().limits)
 
+    def breaker(
+        self,
+        name: str,
+        *,
+        ignore: tuple[type[BaseException], ...] = (),
+        timeout: float | None = None,
+    ) -> Breaker:
+        """Return the circuit breaker before upstream *name*, to guard any code with.
+
+        It is that of the current app; made outside an app's context, as for a decorator, it is
+        each time that of the app that is serving. A client of that name shares its circuit.
+
+        :param ignore: Exceptions that are no failures of the upstream.
+        :param timeout: The longest the guarded code may take, in seconds; bounds how long a trial
+            may be out. ``None`` for ``RESILIENCE_TIMEOUT``, or the client's.
+        :raises ConfigurationError: If *name*, *ignore* or *timeout* is none.
+        """
+        check("name", name, UPSTREAM)
+        check("timeout", timeout, Maybe(SECONDS))
+        check("ignore", ignore, Exceptions())
+        found = current_state().breaker(name) if has_app_context() else None
+        return Breaker(
+            lambda: found or current_state().breaker(name), ignore=ignore, timeout=timeout
+        )
+
     def exempt(self, view: View) -> View:
         """Free a view from every limit; goes under ``@app.route``.
 
@@ -122,15 +155,18 @@ class Resilience:
         return exempt(view)
 
     def _make_state(self, app: Flask, settings: Settings, on_event: Dispatcher) -> State:
-        storage = MemoryStorage(self._clock)
+        storage = guarded_storage(self._open_storage(app, settings), self._clock, on_event)
+        breakers = BreakerRegistry(storage, self._clock, on_event)
 
         def session(options: ClientOptions) -> ResilientSession:
-            return ResilientSession(options, storage=storage, clock=self._clock, on_event=on_event)
+            return ResilientSession(
+                options, breakers=breakers, clock=self._clock, on_event=on_event
+            )
 
         return State(
             settings=settings,
-            storage=storage,
             on_event=on_event,
+            breakers=breakers,
             limits=Limits(
                 app, rate_limit=settings.rate_limit, strategy=settings.rate_limit_strategy
             ),
@@ -138,13 +174,27 @@ class Resilience:
             clients={name: session(options) for name, options in settings.clients.items()},
         )
 
+    def _open_storage(self, app: Flask, settings: Settings) -> CircuitStorage:
+        """Return where the app's circuits live; nothing is connected to or written yet."""
+        namespace = settings.namespace or app.import_name
+        if settings.storage_url is not None:
+            return open_storage(settings.storage_url, namespace=namespace, clock=self._clock)
+
+        def choose() -> CircuitStorage:
+            if app.testing or app.debug or self._clock is not SYSTEM_CLOCK:
+                return MemoryStorage(self._clock)  # whatever is tried, it is no worker's business
+            path = default_path(namespace, "" if settings.namespace else app.root_path)
+            return open_storage(f"sqlite:///{path}", namespace=namespace, clock=self._clock)
+
+        return ChosenStorage(choose)
+
 
 def _start_telemetry(app: Flask, settings: Settings) -> Dispatcher:
     """Set the process's logging up, and return what turns this app's events into lines."""
     configure_logging(settings.log_format, settings.log_level, settings.service_name)
     if settings.log_format != "off" and "logger" in vars(app):  # it was used before
         app.logger.removeHandler(default_handler)
-    return Dispatcher(EventLog(settings.log_level, settings.service_name))
+    return Dispatcher(EventLog(settings.log_level, settings.service_name), Signals(app))
 
 
 def _log_exceptions_as_events(app: Flask, on_event: OnEvent) -> None:

@@ -179,8 +179,56 @@ class Named:
         return self.words
 
 
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """A tuple of exception classes."""
+
+    def accept(self, value: object) -> tuple[type[BaseException], ...]:
+        """Return *value* unchanged."""
+        if not isinstance(value, tuple):
+            raise ValueError
+        if not all(isinstance(one, type) and issubclass(one, BaseException) for one in value):
+            raise ValueError
+        return value
+
+    def __str__(self) -> str:
+        return "a tuple of exception classes"
+
+
+_USER = r"(?:[^\s/?#]*@)?"
+_HOST = r"(?:[^\s@/?#,:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+_OPTIONS = r"(?:\?[^\s#]*)?"
+_STORAGE_URL = re.compile(
+    r"memory://"
+    r"|sqlite:///(?!:memory:)[^\x00-\x1f?#]*[^\x00-\x1f?#/]"
+    rf"|(?:rediss?|valkeys?)://{_USER}{_HOST}(?:/\d*)?{_OPTIONS}"
+    rf"|(?:rediss?|valkeys?)\+sentinel://{_USER}{_HOST}(?:,{_HOST})*/[^\s/?#]+(?:/\d+)?{_OPTIONS}"
+    rf"|(?:rediss?|valkeys?)\+cluster://{_USER}{_HOST}(?:,{_HOST})*/?{_OPTIONS}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageURL:
+    """Where circuits live: in memory, in a SQLite file, or in Redis or Valkey."""
+
+    def accept(self, value: object) -> str:
+        """Return *value* unchanged."""
+        if not isinstance(value, str) or not _STORAGE_URL.fullmatch(value):
+            raise ValueError
+        return value
+
+    def __str__(self) -> str:
+        return (
+            "memory://, sqlite:///path/of/a/file, redis://host:port/db, "
+            "redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port "
+            "(rediss for TLS; valkey and valkeys mean the same)"
+        )
+
+
 LOG_FORMAT = OneOf("json", "console", "off")
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
+UPSTREAM = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")
 SERVICE_NAME = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
 
 
@@ -207,10 +255,11 @@ def check(name: str, value: object, rule: Rule) -> Any:
 
 
 def _without_secrets(value: object, rule: Rule, error: Exception) -> str:
-    """Return *value* as it may be shown: no mapping's values, no user's part of a URL."""
+    """Return *value* as it may be shown: no mapping's values, no user or query of a URL."""
     if isinstance(rule, Named):
         return f"a {type(value).__name__}{error}"
-    return re.sub(r"(?<=://)[^/\s]*@", "[redacted]@", repr(value))
+    shown = re.sub(r"(['\"](?:\w[\w+.-]*:/*)?)[^\s'\"]*@", r"\1[redacted]@", repr(value))
+    return re.sub(r"\?\S*(?=['\"]$)", "?[redacted]", shown)
 
 
 def check_fields(values: Any) -> None:

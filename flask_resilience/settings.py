@@ -21,11 +21,13 @@ from .policies.retry import RetryPolicy
 from .rules import (
     LOG_FORMAT,
     LOG_LEVEL,
+    NAMESPACE,
     SERVICE_NAME,
     Flag,
     Maybe,
     Named,
     OneOf,
+    StorageURL,
     Text,
     check,
     setting,
@@ -49,7 +51,14 @@ class Settings:
     """
 
     storage_url: str | None = setting(
-        None, Maybe(OneOf("memory://")), "where circuits and counters live; None for memory"
+        None,
+        Maybe(StorageURL()),
+        "where circuits live; None: a file shared by every worker on this host",
+    )
+    namespace: str | None = setting(
+        None,
+        Maybe(NAMESPACE),
+        "apps with different ones share nothing; None: the app's import name",
     )
     service_name: str = setting("app", SERVICE_NAME, "in every log line")
     request_id_header: str = setting(
@@ -109,13 +118,16 @@ RETRY = Section(RetryPolicy, "retry_")
 BREAKER = Section(CircuitBreakerPolicy, "breaker_")
 OF_CLIENTS_ONLY = ("base_url", "headers")
 ORDERED = (
-    ("connect_timeout", "timeout"),
-    ("connect_timeout", "deadline"),
-    ("timeout", "deadline"),
-    ("retry_initial_delay", "retry_max_delay"),
+    ("connect_timeout", "timeout", {"connect_timeout"}),
+    ("connect_timeout", "deadline", {"connect_timeout"}),
+    ("timeout", "deadline", {"timeout"}),
+    ("retry_initial_delay", "retry_max_delay", {"retry_initial_delay"}),
+    ("breaker_recovery_timeout", "breaker_recovery_max", {"breaker_recovery_max"}),
+    ("breaker_trials", "breaker_success_threshold", {"breaker_trials"}),
+    ("breaker_trials", "breaker_success_threshold", {"breaker_success_threshold"}),
 )
-"""Pairs of which the first, if it was given, must not exceed the second; a second that is smaller
-than the default of the first merely cuts it short."""
+"""Pairs of which the first must not exceed the second if one of the third was given; else the
+second merely cuts the first short, or gives way to it."""
 
 
 def app_fields() -> dict[str, dataclasses.Field[Any]]:
@@ -188,22 +200,26 @@ def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> 
 
 def _fill(base: ClientOptions, given: Mapping[str, Any], label: Label) -> ClientOptions:
     """Return *base* with what was given, which must not contradict the rest."""
-    filled = dataclasses.replace(
-        base,
-        **CALL.pick(given),
-        retry=dataclasses.replace(base.retry, **RETRY.pick(given)),
-        breaker=dataclasses.replace(base.breaker, **BREAKER.pick(given)),
-    )
-    values = CALL.values(filled) | RETRY.values(filled.retry)
-    for smaller, larger in ORDERED:
-        if smaller in given and values[smaller] > values[larger]:
+    values = {
+        **CALL.values(base),
+        **RETRY.values(base.retry),
+        **BREAKER.values(base.breaker),
+        **given,
+    }
+    for smaller, larger, decisive in ORDERED:
+        if decisive & given.keys() and values[smaller] > values[larger]:
             raise ConfigurationError(
                 f"{label(smaller)} is {values[smaller]!r} and {label(larger)} is "
                 f"{values[larger]!r}; the first must not exceed the second.",
                 key=label(smaller),
                 contradicts=label(larger),
             )
-    return filled
+    return dataclasses.replace(
+        base,
+        **CALL.pick(given),
+        retry=dataclasses.replace(base.retry, **RETRY.pick(given)),
+        breaker=dataclasses.replace(base.breaker, **BREAKER.pick(given)),
+    )
 
 
 def _check_given(

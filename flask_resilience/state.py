@@ -10,7 +10,8 @@ from flask import current_app
 
 from .inbound.limits import Limits
 from .outbound.session import ResilientSession
-from .policies.breaker import CircuitStorage
+from .policies.breaker import CircuitBreaker
+from .policies.registry import BreakerRegistry
 from .settings import Settings
 from .telemetry.dispatch import Dispatcher
 
@@ -21,16 +22,22 @@ EXTENSION = "resilience"
 class State:
     """Everything that flask-resilience keeps for one app; two apps share none of it.
 
+    :param breakers: Of all its upstreams.
     :param session: For calls to anywhere.
     :param clients: The configured sessions, by name.
     """
 
     settings: Settings
-    storage: CircuitStorage
     on_event: Dispatcher
+    breakers: BreakerRegistry
     limits: Limits
     session: ResilientSession
     clients: Mapping[str, ResilientSession]
+
+    def breaker(self, name: str) -> CircuitBreaker:
+        """Return the circuit breaker before upstream *name*; a client's has its own policy."""
+        options = self.settings.clients.get(name, self.settings.call)
+        return self.breakers.breaker(name, options.breaker, options.timeout)
 
 
 def current_state() -> State:

@@ -33,6 +33,15 @@ def _logging_as_before() -> Iterator[None]:
     logging.getLogger().setLevel(level)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_tests_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what apps remember by default in a folder of this run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """Return a clock that only tests turn."""
@@ -41,11 +50,12 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def make_app(clock: FakeClock) -> Callable[..., Flask]:
-    """Return what makes an app; keywords are settings, the limits are off unless given."""
+    """Return what makes an app; keywords are settings, limits are off and circuits in memory."""
 
     def make(name: str = "shop", **settings: Any) -> Flask:
         app = Flask(name)
         app.config["RESILIENCE_RATE_LIMIT"] = ""
+        app.config["RESILIENCE_STORAGE_URL"] = "memory://"
         for key, value in settings.items():
             app.config[f"RESILIENCE_{key.upper()}"] = value
         Resilience(clock=clock).init_app(app)

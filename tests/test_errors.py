@@ -14,8 +14,9 @@ from flask_resilience import (
     ConfigurationError,
     DeadlineExceededError,
     ResilienceError,
+    StorageError,
 )
-from flask_resilience.errors import CATALOGUE
+from flask_resilience.error_catalogue import CATALOGUE
 
 ERRORS = [
     pytest.param(ResilienceError("told", a=1), "INT-001", id="any"),
@@ -23,6 +24,7 @@ ERRORS = [
     pytest.param(ConfigurationError("told", code="CFG-001"), "CFG-001", id="unknown setting"),
     pytest.param(CircuitOpenError("billing", 12.0, "503"), "CIR-001", id="circuit open"),
     pytest.param(DeadlineExceededError("billing", 5.0, 2), "DLN-001", id="deadline"),
+    pytest.param(StorageError("redis://host:6379/0", "refused"), "STO-001", id="storage"),
 ]
 
 
@@ -72,7 +74,7 @@ def test_every_entry_of_the_catalogue_is_whole():
         assert entry.code == code
         assert 400 <= entry.http_status <= 599
         assert entry.severity in ("warning", "error", "critical")
-        assert entry.category in ("configuration", "upstream", "internal", "limit")
+        assert entry.category in ("configuration", "upstream", "internal", "limit", "storage")
         assert entry.title
         assert entry.detail.endswith(".")
         assert entry.troubleshooting.endswith(".")

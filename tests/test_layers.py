@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flask_resilience"
-GROUND = {"clock", "context", "errors", "events", "rules"}
+GROUND = {"clock", "context", "error_catalogue", "errors", "events", "forks", "rules"}
 ROOMS = {
     "clock": set(),
     "context": set(),
-    "errors": set(),
+    "error_catalogue": set(),
+    "errors": {"error_catalogue"},
     "events": set(),
+    "forks": set(),
     "rules": {"errors"},
     "policies": GROUND,
     "storage": GROUND | {"policies"},
@@ -26,13 +28,16 @@ ROOMS = {
     "testing": GROUND | {"state"},
 }
 ONLY_IN = {
-    "flask": ("extension.py", "state.py", "testing.py", "inbound/"),
+    "flask": ("extension.py", "state.py", "testing.py", "inbound/", "telemetry/signals.py"),
+    "blinker": ("telemetry/signals.py",),
     "requests": ("outbound/",),
     "urllib3": ("outbound/",),
     "tenacity": ("policies/retry.py",),
     "flask_limiter": ("inbound/limits.py", "extension.py"),
     "limits": ("inbound/limits.py",),
     "structlog": ("telemetry/", "inbound/middleware.py"),
+    "sqlite3": ("storage/sqlite.py", "storage/sqlite_file.py"),
+    "redis": ("storage/redis.py",),
 }
 
 

@@ -103,12 +103,18 @@ def test_unknown_constructor_keyword_is_named():
         pytest.param("retry_statuses", [503, "504"], id="text in a list"),
         pytest.param("retry_unsafe", True, id="a bool for a word"),
         pytest.param("breaker_failure_threshold", 0, id="no failures"),
+        pytest.param("breaker_failure_rate", 0, id="no share"),
+        pytest.param("breaker_failure_rate", 1.5, id="more than all"),
+        pytest.param("breaker_window", 0, id="no window"),
+        pytest.param("breaker_minimum_calls", 0, id="no calls"),
+        pytest.param("breaker_mode", "off", id="unknown mode"),
+        pytest.param("namespace", "", id="no namespace"),
         pytest.param("log_level", "info", id="lower case"),
         pytest.param("log_format", "xml", id="unknown format"),
         pytest.param("rate_limit", None, id="none for text"),
         pytest.param("rate_limit_strategy", "leaky-bucket", id="unknown strategy"),
         pytest.param("request_id_header", "X Request", id="a space in a header"),
-        pytest.param("storage_url", "redis://localhost", id="a storage there is not"),
+        pytest.param("storage_url", "mysql://localhost", id="a storage there is not"),
         pytest.param("handle_errors", 1, id="a number for a flag"),
         pytest.param("clients", [], id="a list of clients"),
         pytest.param("clients", {"a": "http://a"}, id="a client that is text"),
@@ -128,6 +134,16 @@ def test_wrong_value_names_key_value_and_range(key, value):
     [
         pytest.param({"timeout": 10, "deadline": 5}, ("TIMEOUT", "DEADLINE"), id="deadline"),
         pytest.param({"timeout": 60}, ("TIMEOUT", "DEADLINE"), id="the default deadline"),
+        pytest.param(
+            {"breaker_trials": 3},
+            ("BREAKER_TRIALS", "BREAKER_SUCCESS_THRESHOLD"),
+            id="trials that cannot matter",
+        ),
+        pytest.param(
+            {"breaker_recovery_timeout": 60, "breaker_recovery_max": 30},
+            ("BREAKER_RECOVERY_TIMEOUT", "BREAKER_RECOVERY_MAX"),
+            id="a cap below the start",
+        ),
         pytest.param(
             {"connect_timeout": 3, "timeout": 2}, ("CONNECT_TIMEOUT", "TIMEOUT"), id="connect"
         ),
@@ -212,7 +228,9 @@ def test_values_of_headers_are_not_shown():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"storage_url": "redis://:hunter2@host/0"},
+        {"storage_url": "mysql://:hunter2@host/0"},
+        {"storage_url": "redis:/h:hunter2@host"},
+        {"storage_url": "h:hunter2@host"},
         {"clients": {"a": {"base_url": "https://u:hunter2@host/?x"}}},
     ],
 )

@@ -10,6 +10,7 @@ from flask_limiter import Limiter
 from typing_extensions import assert_type
 
 from flask_resilience import (
+    Breaker,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ClientOptions,
@@ -31,6 +32,35 @@ app.wsgi_app = RequestIDMiddleware(app.wsgi_app)  # type: ignore[method-assign]
 def item(number: int) -> str:
     """Say the number."""
     return str(number)
+
+
+breaker = resilience.breaker("ledger", ignore=(KeyError,), timeout=5.0)
+
+
+@breaker
+def post_entry(amount: int, *, memo: str = "") -> str:
+    """Post one entry."""
+    return f"{amount} {memo}"
+
+
+@breaker
+async def post_later(amount: int) -> str:
+    """Post one entry in time."""
+    return str(amount)
+
+
+async def uses_breakers() -> None:
+    """Use a breaker in all its ways."""
+    assert_type(post_entry(5, memo="rent"), str)
+    assert_type(await post_later(5), str)
+    assert_type(breaker.call(len, "four"), int)
+    assert_type(await breaker.call(post_later, 5), str)
+    with breaker as entered:
+        assert_type(entered, Breaker)
+    async with breaker:
+        breaker.open(actor="ana", reason="migration", seconds=60)
+    assert_type(breaker.state, str)
+    post_entry("5")  # type: ignore[arg-type]
 
 
 @resilience.exempt

@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from flask_resilience.errors import CATALOGUE, ErrorEntry
+from flask_resilience.error_catalogue import CATALOGUE, ErrorEntry
 
 
 class ErrorSections(SphinxDirective):

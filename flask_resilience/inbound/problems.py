@@ -15,7 +15,7 @@ from markupsafe import escape
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 
 from ..context import current_request_id
-from ..errors import CATALOGUE
+from ..error_catalogue import CATALOGUE
 from .served import ERROR_TYPE_KEY
 
 INTERNAL_ERROR = "INT-001"

@@ -17,10 +17,11 @@ from requests.adapters import BaseAdapter
 from ..clock import Clock
 from ..errors import CircuitOpenError, DeadlineExceededError
 from ..events import OnEvent
-from ..policies.breaker import CircuitBreaker, CircuitStorage
+from ..policies.breaker import CircuitBreaker
 from ..policies.call import Call
 from ..policies.client import ClientOptions
 from ..policies.pipeline import Pipeline
+from ..policies.registry import BreakerRegistry
 from .errors import as_requests_error
 from .exchange import Exchange
 from .time_limits import TimeLimits
@@ -31,7 +32,7 @@ class Guard:
     """What a session gives to each of its hops."""
 
     options: ClientOptions
-    storage: CircuitStorage
+    breakers: BreakerRegistry
     clock: Clock
     on_event: OnEvent
 
@@ -43,7 +44,7 @@ class Guard:
 
     def breaker(self, upstream: str) -> CircuitBreaker:
         """Return the circuit breaker before *upstream*."""
-        return CircuitBreaker(upstream, self.options.breaker, self.storage, self.on_event)
+        return self.breakers.breaker(upstream, self.options.breaker)
 
 
 class GuardedAdapter(BaseAdapter):

@@ -27,6 +27,8 @@ class _PickledAlone(errors.ResilienceError):
 class CircuitOpenError(_PickledAlone, errors.CircuitOpenError, RequestsConnectionError):
     """The circuit of an upstream is open; also a ``requests.ConnectionError``."""
 
+    response = None
+
 
 class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout):
     """A call used up its total time; also a ``requests.Timeout``."""

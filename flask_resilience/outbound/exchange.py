@@ -113,8 +113,11 @@ class Exchange:
         def end(error: BaseException | None) -> Exception | None:
             if isinstance(error, Exception):
                 settle(self._judge_error(error))
+            elif error is None:
+                settle(verdict)
             else:
-                settle(verdict if error is None else replace(verdict, outcome=Outcome.IGNORED))
+                let_go = isinstance(error, GeneratorExit)
+                settle(replace(verdict, outcome=Outcome.IGNORED, abandoned=let_go))
             if call.close_body is close:  # else a hook has put another answer in its place
                 call.read_to_its_end(error)
             if not isinstance(error, Exception) or not call.deadline.over:

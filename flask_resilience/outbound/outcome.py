@@ -7,6 +7,8 @@ that stalls are all ``ConnectionError``. So an exception is judged by the chain 
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timezone
@@ -32,6 +34,7 @@ IDEMPOTENT_VERBS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"
 FAILURE_STATUSES = frozenset({408, 500, 502, 503, 504, 507, 508, 509, *range(520, 530)})
 PUSHBACK_STATUSES = frozenset({429, 503})
 """Statuses by which an upstream says that it did not act."""
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 NOT_SENT = (ConnectTimeout, ConnectTimeoutError, NameResolutionError, NewConnectionError)
 
 
@@ -75,7 +78,20 @@ def judge_error(error: Exception, policy: RetryPolicy, refusal: str | None) -> V
         and any(isinstance(cause, NOT_SENT) for cause in causes)
     ):
         refusal = None
-    return Verdict(outcome=Outcome.FAILURE, failed=True, error_type=kind, refusal=refusal)
+    return Verdict(
+        outcome=Outcome.FAILURE,
+        failed=True,
+        error_type=kind,
+        refusal=refusal,
+        host_fault=any(map(_is_host_fault, causes)),
+    )
+
+
+def _is_host_fault(cause: BaseException) -> bool:
+    """Say whether *cause* is of this host: no name service, no trust, no file or socket left."""
+    if isinstance(cause, (NameResolutionError, socket.gaierror, ssl.SSLCertVerificationError)):
+        return True
+    return isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES
 
 
 def refusal(

@@ -20,14 +20,15 @@ from requests.adapters import BaseAdapter
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..events import CallFinished, OnEvent, ignore_event, tell
-from ..policies.breaker import CircuitStorage
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.circuit_storage import CircuitStorage
 from ..policies.client import SECONDS, ClientOptions
 from ..policies.deadline import Deadline
+from ..policies.registry import BreakerRegistry
 from ..policies.retry import RetryPolicy
 from ..rules import Instance, Whole, check
-from ..storage.memory import MemoryStorage
+from ..storage.url import guarded_storage
 from .adapter import Guard, GuardedAdapter
 from .idempotency import IDEMPOTENCY_HEADER, header_value
 from .transport import keep_deadlines
@@ -58,7 +59,9 @@ class ResilientSession(requests.Session):
     :param options: Name, base URL, headers, time limits and policies.
     :param retry: Instead of the policy of *options*.
     :param breaker: Instead of the policy of *options*.
-    :param storage: Where its circuits live; by default in this session alone.
+    :param storage: Where its circuits live, as an object or a URL; by default in this session
+        alone.
+    :param breakers: Instead of a storage, circuit breakers shared with other sessions.
     :param on_event: Told of attempts, waits, circuit changes and finished calls.
     """
 
@@ -68,7 +71,8 @@ class ResilientSession(requests.Session):
         *,
         retry: RetryPolicy | None = None,
         breaker: CircuitBreakerPolicy | None = None,
-        storage: CircuitStorage | None = None,
+        storage: CircuitStorage | str | None = None,
+        breakers: BreakerRegistry | None = None,
         clock: Clock = SYSTEM_CLOCK,
         on_event: OnEvent = ignore_event,
     ) -> None:
@@ -76,7 +80,10 @@ class ResilientSession(requests.Session):
         options = check("options", options or ClientOptions(), Instance(ClientOptions))
         options = replace(options, retry=retry or options.retry, breaker=breaker or options.breaker)
         listener = partial(tell, on_event)
-        self._guard = Guard(options, storage or MemoryStorage(clock), clock, listener)
+        if breakers is None:
+            storage = guarded_storage("memory://" if storage is None else storage, clock, listener)
+            breakers = BreakerRegistry(storage, clock, listener)
+        self._guard = Guard(options, breakers, clock, listener)
         self._replaced_get_adapter: GetAdapter | None = None
         self.headers.update(options.headers)
 

@@ -1,155 +1,189 @@
-"""One upstream's circuit as this process uses it: read, step, write back, tell.
+"""A circuit breaker in use: leave for attempts, what they came to, and what people decide.
 
-The rules are in :mod:`flask_resilience.policies.circuit_breaker`; the value lives in a storage
-that offers two things, *read* and *compare-and-set*, and knows none of them.
+The rules are in :mod:`flask_resilience.policies.circuit_breaker`; what keeps in step with other
+processes is in :mod:`flask_resilience.policies.shared_circuit`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import Any
 
-from ..errors import CircuitOpenError
-from ..events import CircuitChanged, OnEvent
-from .circuit_breaker import Circuit, CircuitBreakerPolicy, Permit, State
-from .outcome import RELEASED, Outcome, Verdict
+from ..clock import Clock
+from ..errors import CircuitOpenError, ConfigurationError
+from ..events import OnEvent
+from ..rules import Maybe, Number, Text, check
+from .circuit import Circuit, Control, Evidence, Mode, Permit, State
+from .circuit_breaker import CircuitBreakerPolicy
+from .circuit_storage import CircuitStorage, NoStorage
+from .gate import Gate
+from .outcome import RELEASED, SUCCEEDED, Outcome, Verdict
+from .shared_circuit import SharedCircuit, View
+from .snapshot import snapshot
 
-CLOSED = Circuit()
 LEASE_MARGIN = 1.0
 """Seconds a trial's lease outlives the attempt's own timeout."""
+NOTHING = Evidence(Outcome.IGNORED)
+ACTOR = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")
+REASON = Text(r"[^\r\n]{0,255}", "at most 255 characters on one line")
+AN_END = Maybe(Number(0.001, 31_536_000, "seconds"))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a storage holds for a key.
-
-    :param circuit: The value; ``None`` if there is none or its time to live is over.
-    :param version: Raised by every write; names this value in a compare-and-set.
-    :param now: The storage's time, in seconds; the only clock for the times in a circuit.
-    """
-
-    circuit: Circuit | None
-    version: int
-    now: float
-
-
-class CircuitStorage(Protocol):
-    """Where circuits live; shared by all who may meet in it."""
-
-    name: str
-
-    def read(self, key: str) -> Reading:
-        """Return what is held for *key*."""
-
-    def compare_and_set(
-        self, key: str, version: int, circuit: Circuit, ttl: float
-    ) -> Reading | None:
-        """Write *circuit* if *key* is still at *version*.
-
-        :param ttl: How long the value is kept if nobody writes again, in seconds.
-        :return: ``None`` if it was written, else what is held instead.
-        """
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
 class CircuitBreaker:
     """Guard attempts at one upstream with the circuit kept for it.
 
+    Faults of this host alone (no DNS, no trust, no sockets) count in a second circuit, which only
+    this process knows and which is there only while there are such faults: one sick host must not
+    open the circuits of all. A storage that is not shared needs none.
+
     :param upstream: Whose circuit it is; also its key in the storage.
+    :param timeout: How long an attempt may take where nobody says otherwise, in seconds.
     """
 
-    upstream: str
-    policy: CircuitBreakerPolicy
-    storage: CircuitStorage
-    on_event: OnEvent
+    def __init__(
+        self,
+        upstream: str,
+        policy: CircuitBreakerPolicy,
+        storage: CircuitStorage,
+        clock: Clock,
+        on_event: OnEvent,
+        timeout: float = 15.0,
+    ) -> None:
+        self.upstream, self.policy, self.timeout = upstream, policy, timeout
+        self.times_calls = policy.slow_call_duration is not None
+        self._clock, self._on_event = clock, on_event
+        self.circuit = self._circuit_in(NoStorage() if policy.mode == "disabled" else storage)
+        self._gate = Gate(self.circuit)
+        self._here: Gate | None = None
+        self._abandoned: deque[Permit] = deque()
 
     @property
     def state(self) -> State:
         """Return the state a call would meet now."""
-        reading = self.storage.read(self.upstream)
-        return self.policy.tick(reading.circuit or CLOSED, reading.now).state
+        here = self._here
+        if here is not None and here.state is not State.CLOSED:
+            return here.state
+        return self._gate.state
 
     def rejects(self) -> bool:
         """Say whether an attempt made now would be rejected."""
-        reading = self.storage.read(self.upstream)
-        return self.policy.admit(reading.circuit or CLOSED, reading.now, 0.0)[1] is None
+        here = self._here
+        return (here is not None and here.rejects()) or self._gate.rejects()
 
-    def admit(self, timeout: float) -> Permit:
+    def admit(self, timeout: float | None = None) -> Permit:
         """Ask leave for one attempt that takes at most *timeout* seconds.
 
         :raises CircuitOpenError: If the circuit rejects it.
         """
+        lease = (self.timeout if timeout is None else timeout) + LEASE_MARGIN
+        while self._abandoned:
+            self.release(self._abandoned.popleft())
+        gate = self._here
+        if gate is None:
+            return self._gate.admit(lease)
+        here = gate.admit(lease)
+        try:
+            return replace(self._gate.admit(lease), here=here)
+        except CircuitOpenError:
+            gate.record(here, NOTHING)
+            raise
 
-        def step(circuit: Circuit, now: float) -> tuple[Circuit, Permit | CircuitOpenError]:
-            circuit, permit = self.policy.admit(circuit, now, timeout + LEASE_MARGIN)
-            if permit is not None:
-                return circuit, permit
-            wait = self.policy.retry_after(circuit, now)
-            return circuit, CircuitOpenError(self.upstream, wait, circuit.last_failure)
+    def record(self, permit: Permit, verdict: Verdict, duration: float = 0.0) -> None:
+        """Let the circuit learn what the attempt came to, and how many seconds it took."""
+        if verdict.abandoned:
+            self._abandoned.append(permit)
+            return
+        evidence = NOTHING
+        if verdict.outcome is not Outcome.IGNORED:
+            failed = verdict.fails_trial and permit.trial is not None
+            outcome = Outcome.FAILURE if failed else verdict.outcome
+            evidence = Evidence(outcome, verdict.reason, self.policy.is_slow(duration))
+        if verdict.host_fault and self.circuit.storage.shared:
+            self._record_here(permit, evidence)
+            evidence = NOTHING
+        elif self._here is not None and permit.here is not None:
+            reached = evidence.outcome is not Outcome.IGNORED
+            self._record_here(permit, Evidence(Outcome.SUCCESS) if reached else NOTHING)
+        self._gate.record(permit, evidence)
 
-        admission = self._update(step)
-        if isinstance(admission, CircuitOpenError):
-            raise admission
-        return admission
+    def succeed(self, view: View, permit: Permit, started: float) -> None:
+        """Record a success; while nothing has changed since *view*, it is merely gathered.
 
-    def record(self, permit: Permit, verdict: Verdict) -> None:
-        """Let the circuit learn what the attempt came to."""
-        outcome = verdict.outcome
-        if permit.trial is not None and verdict.fails_trial:
-            outcome = Outcome.FAILURE
-
-        def step(circuit: Circuit, now: float) -> tuple[Circuit, None]:
-            return self.policy.record(circuit, permit, outcome, now, verdict.reason), None
-
-        self._update(step)
+        :param started: When the attempt began, in the clock's monotonic seconds.
+        """
+        circuit = self.circuit
+        now = circuit.monotonic()
+        if now < view.passes_until and view is circuit.view and not self.times_calls:
+            circuit.gather(now)
+        else:
+            self.record(permit, SUCCEEDED, now - started)
 
     def release(self, permit: Permit) -> None:
         """Hand back a permit whose attempt came to nothing that counts."""
         self.record(permit, RELEASED)
 
-    def _update(self, step: Callable[[Circuit, float], tuple[Circuit, T]]) -> T:
-        """Apply *step* to the stored circuit; who wins a transition tells of it, nobody else."""
-        reading = self.storage.read(self.upstream)
-        while True:
-            before, now = reading.circuit or CLOSED, reading.now
-            after, result = step(before, now)
-            if after == before:
-                return result
-            held = self.storage.compare_and_set(
-                self.upstream, reading.version, after, self._ttl(after, now)
-            )
-            if held is None:
-                break
-            reading = held
-        if after.state is not before.state:
-            self._tell(before, after)
-        return result
+    def force(self, mode: Mode, *, actor: str, reason: str, seconds: float | None = None) -> None:
+        """Take the circuit from the rules, for all workers.
 
-    def _ttl(self, circuit: Circuit, now: float) -> float:
-        """Keep a circuit well past the last moment it speaks of: ten recovery times, or an hour."""
-        ends = [now, circuit.open_until, *(trial.expires_at for trial in circuit.trials)]
-        return max(ends) - now + max(3600.0, 10 * self.policy.recovery_timeout)
+        :param actor: Who decides so; stands in the log.
+        :param seconds: After which the rules hold again; ``None`` until somebody says so.
+        :raises ConfigurationError: If the breaker is disabled by its settings, or an argument is
+            none.
+        :raises StorageError: If the storage is down, so that others would not hear of it.
+        """
+        check("seconds", seconds, AN_END)
 
-    def _tell(self, before: Circuit, after: Circuit) -> None:
-        opened = after.state is State.OPEN
-        self.on_event(
-            CircuitChanged(
-                upstream=self.upstream,
-                from_state=before.state.value,
-                to_state=after.state.value,
-                reason=after.last_failure if opened else _REASONS[after.state],
-                failures=max(before.failures, after.failures),
-                open_for=self.policy.recovery_timeout if opened else None,
-                storage=self.storage.name,
-            )
+        def step(circuit: Circuit, now: float) -> Circuit:
+            until = None if seconds is None else now + seconds
+            return self.policy.force(circuit, Control(mode, actor, reason, until), now)
+
+        self._decide(actor, reason, step)
+
+    def close(self, *, actor: str, reason: str) -> None:
+        """Close the circuit, by the rules again and with nothing counted; else as :meth:`force`."""
+        self._decide(
+            actor, reason, lambda circuit, now: self.policy.close(circuit, now, actor, reason)
         )
 
+    def reset(self, *, actor: str, reason: str) -> None:
+        """Forget all that is known of the upstream; else as :meth:`force`."""
+        self._decide(
+            actor, reason, lambda circuit, now: self.policy.reset(circuit, now, actor, reason)
+        )
 
-_REASONS = {
-    State.HALF_OPEN: "recovery timeout over",
-    State.CLOSED: "trials succeeded",
-}
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is known now, with what was gathered here, as JSON-ready values."""
+        circuit = self.circuit.sync()
+        return snapshot(self.upstream, self.policy, circuit, self.circuit.now)
+
+    def _decide(self, actor: str, reason: str, step: Callable[[Circuit, float], Circuit]) -> None:
+        check("actor", actor, ACTOR)
+        check("reason", reason, REASON)
+        if self.policy.mode == "disabled":
+            raise ConfigurationError(
+                f"The circuit breaker of {self.upstream} is disabled by its settings, so nobody "
+                "can open or close it; set its mode to 'enforce' or 'observe'.",
+                upstream=self.upstream,
+            )
+        self.circuit.apply_for_all(lambda circuit, now: (step(circuit, now), None))
+        self._drop_here()
+
+    def _record_here(self, permit: Permit, evidence: Evidence) -> None:
+        gate = self._here
+        if gate is None:
+            gate = self._here = Gate(self._circuit_in(NoStorage()))
+            self.circuit.ask_each_time(True)
+        gate.record(permit.here or gate.circuit.view.permit, evidence)
+        circuit = gate.circuit.view.circuit
+        recent = self.policy.recent(circuit, gate.circuit.now)
+        if circuit.state is State.CLOSED and not (circuit.failures or recent.failures):
+            self._drop_here()
+
+    def _circuit_in(self, storage: CircuitStorage) -> SharedCircuit:
+        return SharedCircuit(self.upstream, self.policy, storage, self._clock, self._on_event)
+
+    def _drop_here(self) -> None:
+        self._here = None
+        self.circuit.ask_each_time(False)

@@ -17,7 +17,7 @@ from ..errors import CircuitOpenError, DeadlineExceededError
 from ..events import AttemptFinished, OnEvent, RetryScheduled
 from .breaker import CircuitBreaker
 from .call import Call
-from .circuit_breaker import Permit
+from .circuit import Permit
 from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 
@@ -168,8 +168,8 @@ class Pipeline(Generic[T]):
         method, url = answer.method, answer.url  # not the answer: it must be free to be let go
 
         def settle(verdict: Verdict) -> None:
-            self.breaker.record(permit, verdict)
             duration = self.clock.monotonic() - started
+            self.breaker.record(permit, verdict, duration)
             self._tell(number, method, url, verdict, duration)
 
         if answer.defer is None:

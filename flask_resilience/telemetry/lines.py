@@ -18,6 +18,8 @@ from ..events import (
     RequestFailed,
     RequestFinished,
     RetryScheduled,
+    StorageDegraded,
+    StorageRecovered,
 )
 
 
@@ -82,11 +84,38 @@ def _circuit(event: CircuitChanged) -> tuple[str, str, dict[str, Any]]:
         "from_state": event.from_state,
         "to_state": event.to_state,
         "reason": event.reason,
+        "calls": event.calls,
         "failures": event.failures,
+        "failure_rate": round(event.failure_rate, 4),
+        "slow_rate": round(event.slow_rate, 4),
         "open_for_ms": _ms(event.open_for),
         "storage": event.storage,
+        "actor": event.actor,
     }
-    return "circuit_breaker.transition", "warning" if event.to_state == "open" else "info", fields
+    opens = event.to_state in ("open", "forced_open")
+    return "circuit_breaker.transition", "warning" if opens else "info", fields
+
+
+@line.register
+def _degraded(event: StorageDegraded) -> tuple[str, str, dict[str, Any]]:
+    fields = {
+        "storage": event.storage,
+        "used_for": event.used_for,
+        "error_type": event.error_type,
+        "mode": event.mode,
+    }
+    return "storage.degraded", "warning", fields
+
+
+@line.register
+def _recovered(event: StorageRecovered) -> tuple[str, str, dict[str, Any]]:
+    fields = {
+        "storage": event.storage,
+        "used_for": event.used_for,
+        "mode": event.mode,
+        "down_ms": _ms(event.down_for),
+    }
+    return "storage.recovered", "info", fields
 
 
 @line.register

@@ -115,9 +115,29 @@ def test_invalid_time_is_passed_on(client: FlaskClient, booking: Booking) -> Non
 
 
 def test_failures_between_are_not_noticed(client: FlaskClient, tell: Tell) -> None:
-    """With half of the answers failing every user is served."""
-    tell(share=0.5, statuses=[503, 500, 502])
-    assert [client.get("/services").status_code for _ in range(5)] == [200] * 5
+    """With every fourth answer failing every user is served."""
+    tell(share=0.25, statuses=[503, 500, 502])
+    assert [client.get("/services").status_code for _ in range(12)] == [200] * 12
+
+
+def test_large_share_of_failures_opens_the_circuit(
+    client: FlaskClient, tell: Tell, requests_seen: Callable[[], int]
+) -> None:
+    """Never five in a row, yet after ten requests six failures are enough."""
+    tell(share=0.6, statuses=[503])
+    before = requests_seen()
+    while client.get("/services").status_code == 200:
+        pass
+    assert client.get("/services").status_code == 503
+    assert requests_seen() - before == 10
+    assert client.get("/circuit").get_json()["transitions"][-1]["reason"] == "failure rate"
+
+
+def test_circuit_is_shown(client: FlaskClient) -> None:
+    """What is known of the scheduling service can be read."""
+    client.get("/services")
+    shown = client.get("/circuit").get_json()
+    assert (shown["name"], shown["state"], shown["calls"]) == ("scheduling", "closed", 1)
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncate", "garbage"])

@@ -177,7 +177,7 @@ def test_one_trial_closes_the_circuit(session, make_upstream, clock):
     upstream = make_upstream(*[500] * 5, 200)
     for _ in range(2):
         session.get(upstream.url)
-    clock.advance(60)
+    clock.advance(66)
     assert [session.get(upstream.url).status_code for _ in range(3)] == [200] * 3
 
 
@@ -197,7 +197,7 @@ def test_interrupted_trial_is_handed_back(make_session, make_upstream, clock, in
     session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1))
     upstream = make_upstream(500, 200)
     session.get(upstream.url, retries=0)
-    clock.advance(60)
+    clock.advance(66)
 
     class Interrupting(requests.adapters.HTTPAdapter):
         def send(self, *args, **kwargs):
@@ -468,7 +468,7 @@ def test_too_many_requests_fails_a_trial(make_session, make_upstream, clock):
     upstream = make_upstream(429, 429, 500, 429)
     for _ in range(3):
         session.get(upstream.url, retries=0)
-    clock.advance(60)
+    clock.advance(66)
     assert session.get(upstream.url, retries=0).status_code == 429
     with pytest.raises(CircuitOpenError):
         session.get(upstream.url)
@@ -480,7 +480,7 @@ def test_lease_of_a_trial_is_the_attempts_time_and_a_second(make_session, make_u
     session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1), storage=storage)
     upstream = make_upstream(500, 200)
     session.get(upstream.url, retries=0)
-    clock.advance(60)
+    clock.advance(66)
     leases = []
 
     def look(response, **_):

@@ -46,6 +46,12 @@ REQUEST = events.RequestFinished(
     time_to_first_byte=0.01,
     outcome="ok",
 )
+DEGRADED = events.StorageDegraded(
+    storage="redis://host:6379/0", used_for="circuits", error_type="TimeoutError"
+)
+RECOVERED = events.StorageRecovered(
+    storage="redis://host:6379/0", used_for="circuits", down_for=1.5
+)
 FAILURE = events.RequestFailed(error=ValueError())
 
 
@@ -70,6 +76,14 @@ def changed(event, **fields):
         pytest.param(
             changed(CIRCUIT, to_state="closed"), "circuit_breaker.transition", "info", id="closes"
         ),
+        pytest.param(
+            changed(CIRCUIT, to_state="forced_open"),
+            "circuit_breaker.transition",
+            "warning",
+            id="is opened",
+        ),
+        pytest.param(DEGRADED, "storage.degraded", "warning", id="storage down"),
+        pytest.param(RECOVERED, "storage.recovered", "info", id="storage back"),
         pytest.param(REQUEST, "http.server.request.finish", "info", id="request"),
         pytest.param(changed(REQUEST, status=503), "http.server.request.finish", "error", id="5xx"),
         pytest.param(FAILURE, "http.server.request.exception", "error", id="exception"),
@@ -117,9 +131,12 @@ def test_durations_are_milliseconds():
         ),
         pytest.param(
             CIRCUIT,
-            "upstream from_state to_state reason failures open_for_ms storage",
+            "upstream from_state to_state reason calls failures failure_rate slow_rate open_for_ms "
+            "storage actor",
             id="circuit",
         ),
+        pytest.param(DEGRADED, "storage used_for error_type mode", id="storage down"),
+        pytest.param(RECOVERED, "storage used_for mode down_ms", id="storage back"),
         pytest.param(
             REQUEST,
             "http_request_method url_path http_route endpoint http_response_status_code "

@@ -1,0 +1,77 @@
+"""The gate before one circuit: attempts pass or are turned away, and what they came to is kept."""
+
+from __future__ import annotations
+
+from .circuit import Circuit, Evidence, Permit, State
+from .outcome import Outcome
+from .shared_circuit import SharedCircuit
+
+
+class Gate:
+    """Ask a circuit for permits, and hand it the evidence, as cheaply as its state allows.
+
+    :param circuit: Whose permits they are.
+    """
+
+    __slots__ = ("circuit",)
+
+    def __init__(self, circuit: SharedCircuit) -> None:
+        self.circuit = circuit
+
+    @property
+    def state(self) -> State:
+        """Return the state a call would meet now."""
+        view = self.circuit.look()
+        return self.circuit.policy.tick(view.circuit, self.circuit.now).state
+
+    def rejects(self) -> bool:
+        """Say whether an attempt made now would be rejected."""
+        view = self.circuit.look()
+        return self.circuit.policy.admit(view.circuit, self.circuit.now, 0.0)[1] is None
+
+    def admit(self, lease: float) -> Permit:
+        """Ask leave for one attempt.
+
+        :param lease: How long a trial may take before it counts as failed, in seconds.
+        :raises CircuitOpenError: If the circuit rejects it.
+        """
+        shared = self.circuit
+        view = shared.look()
+        if view.circuit.state is State.CLOSED and view.circuit.control is None:
+            return view.permit
+        now = shared.monotonic()
+        if now < view.rejects_until:
+            raise shared.rejection(view, now)
+
+        def step(circuit: Circuit, now: float) -> tuple[Circuit, Permit | None]:
+            return shared.policy.admit(circuit, now, lease)
+
+        permit = shared.apply_if_changing(step)
+        if permit is None:
+            raise shared.rejection(shared.view, now)
+        return permit
+
+    def record(self, permit: Permit, evidence: Evidence) -> None:
+        """Let the circuit learn what an attempt came to.
+
+        A success that neither ends a run of failures nor tips a share is gathered; the first of
+        those that come when the storage is to be asked again carries them there.
+        """
+        shared = self.circuit
+
+        def step(circuit: Circuit, now: float) -> tuple[Circuit, None]:
+            return shared.policy.record(circuit, permit, evidence, now), None
+
+        if permit.trial is not None:
+            shared.apply(step)
+        elif evidence.outcome is Outcome.SUCCESS and not evidence.slow and self._gathers(permit):
+            shared.gather(shared.monotonic())
+        elif evidence.outcome is not Outcome.IGNORED:
+            shared.apply_if_changing(step)
+
+    def _gathers(self, permit: Permit) -> bool:
+        view, now = self.circuit.view, self.circuit.monotonic()
+        if permit.generation != view.circuit.generation:
+            return False
+        settled = now < view.due or not self.circuit.claim(now)
+        return settled and self.circuit.policy.gathers(view.circuit)

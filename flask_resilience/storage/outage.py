@@ -1,0 +1,153 @@
+"""A storage that is down costs one caller a little once, and nobody anything after."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..clock import Clock
+from ..errors import StorageError
+from ..events import OnEvent, StorageDegraded, StorageRecovered
+from ..forks import begin_anew_when_forked
+from ..policies.circuit import NEW, Circuit
+from ..policies.circuit_storage import CircuitStorage, Reading
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+PROBE_KEY = "storage probe"
+PROBE_TTL = 60.0
+PROBE_TIMEOUT = 5.0
+"""After so many seconds a probe that said nothing, as of a forked parent, is taken for lost."""
+
+Start: TypeAlias = Callable[[Callable[[], None]], None]
+
+
+def start_thread(function: Callable[[], None]) -> None:
+    """Run *function* in a thread that ends with it, and with the process."""
+    threading.Thread(target=function, name="flask-resilience storage probe", daemon=True).start()
+
+
+class OutageGuard:
+    """Stand before a storage, and refuse at once while it is down.
+
+    The first operation that fails begins an outage. From then on operations are refused without
+    asking, and after a pause (1 second, doubled up to 30) the next one has a *probe* written by a
+    short-lived thread, so that no caller ever waits for a storage known to be down.
+
+    :param on_event: Told of the beginning and the end of each outage.
+    :param start: Runs a probe where nobody waits for it.
+    """
+
+    def __init__(
+        self,
+        storage: CircuitStorage,
+        clock: Clock,
+        on_event: OnEvent,
+        start: Start = start_thread,
+    ) -> None:
+        self._storage, self._clock, self._on_event, self._start = storage, clock, on_event, start
+        self._error: StorageError | None = None  # guarded by _lock
+        self._down_since = self._probe_at = 0.0  # guarded by _lock
+        self._pause = FIRST_PAUSE  # guarded by _lock
+        self.begin_anew()
+        begin_anew_when_forked(self)
+
+    @property
+    def name(self) -> str:
+        """Return what kind the storage is."""
+        return self._storage.name
+
+    @property
+    def address(self) -> str:
+        """Return where the storage is, as a URL without a password."""
+        return self._storage.address
+
+    @property
+    def shared(self) -> bool:
+        """Return whether other processes meet in the storage."""
+        return self._storage.shared
+
+    def read(self, key: str) -> Reading:
+        """Return what is held for *key*.
+
+        :raises StorageError: If the storage is down.
+        """
+        self._refuse_while_down()
+        try:
+            return self._storage.read(key)
+        except StorageError as error:
+            self._go_down(error)
+            raise
+
+    def compare_and_set(
+        self, key: str, version: str, circuit: Circuit, ttl: float
+    ) -> tuple[bool, Reading]:
+        """Write *circuit* if *key* is still at *version*.
+
+        :raises StorageError: If the storage is down.
+        """
+        self._refuse_while_down()
+        try:
+            return self._storage.compare_and_set(key, version, circuit, ttl)
+        except StorageError as error:
+            self._go_down(error)
+            raise
+
+    def begin_anew(self) -> None:
+        """Have a lock that nobody holds."""
+        self._lock = threading.RLock()  # a stream let go may end within a collection in here
+
+    def _refuse_while_down(self) -> None:
+        error = self._error
+        if error is None:
+            return
+        if self._claim_probe():
+            try:
+                self._start(self._probe)
+            except RuntimeError:  # the interpreter is about to end, or out of threads
+                self._wait_longer()
+        raise StorageError(error.storage, error.reason, error.error_type)
+
+    def _claim_probe(self) -> bool:
+        now = self._clock.monotonic()
+        with self._lock:
+            mine = self._error is not None and now >= self._probe_at
+            if mine:
+                self._probe_at = now + PROBE_TIMEOUT
+        return mine
+
+    def _probe(self) -> None:
+        """Ask for a write, not just an answer: a full or read-only storage is down, too."""
+        try:
+            version = self._storage.read(PROBE_KEY).version
+            self._storage.compare_and_set(PROBE_KEY, version, NEW, PROBE_TTL)
+        except StorageError:
+            self._wait_longer()
+        else:
+            self._come_back()
+
+    def _wait_longer(self) -> None:
+        with self._lock:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._probe_at = self._clock.monotonic() + self._pause
+
+    def _go_down(self, error: StorageError) -> None:
+        now = self._clock.monotonic()
+        with self._lock:
+            if self._error is not None:
+                return  # another thread came first
+            self._error, self._down_since = error, now
+            self._pause, self._probe_at = FIRST_PAUSE, now + FIRST_PAUSE
+        self._on_event(
+            StorageDegraded(storage=self.address, used_for="circuits", error_type=error.error_type)
+        )
+
+    def _come_back(self) -> None:
+        with self._lock:
+            ended, self._error = self._error is not None, None
+            down_for = self._clock.monotonic() - self._down_since
+        if ended:
+            self._on_event(
+                StorageRecovered(storage=self.address, used_for="circuits", down_for=down_for)
+            )
