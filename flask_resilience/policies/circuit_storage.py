@@ -61,7 +61,8 @@ class CircuitStorage(Protocol):
         :param version: Of the value it takes the place of; :data:`ABSENT` if there was none.
         :param ttl: How long the value is kept if nobody writes again, in seconds.
         :return: Whether it was written, and what is held now.
-        :raises StorageError: If the storage cannot be asked.
+        :raises StorageError: If the storage cannot be asked; it may have been written all the
+            same, with the answer lost.
         """
 
 

@@ -13,12 +13,14 @@ from ..policies.circuit_storage import CircuitStorage, Reading
 class ChosenStorage:
     """Be the storage that *choose* returns when this one is first used.
 
-    :param choose: Called once; connects to nothing.
+    :param choose: Called once in each process; connects to nothing.
     """
+
+    _lock: threading.RLock
+    _chosen: CircuitStorage | None  # guarded by _lock
 
     def __init__(self, choose: Callable[[], CircuitStorage]) -> None:
         self._choose = choose
-        self._chosen: CircuitStorage | None = None  # guarded by _lock
         self.begin_anew()
         begin_anew_when_forked(self)
 
@@ -31,8 +33,9 @@ class ChosenStorage:
             return self._chosen
 
     def begin_anew(self) -> None:
-        """Have a lock that nobody holds."""
+        """Have nothing chosen: a worker may be another user than the process it was forked from."""
         self._lock = threading.RLock()  # a stream let go may end within a collection in here
+        self._chosen = None
 
     @property
     def name(self) -> str:
