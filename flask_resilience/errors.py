@@ -48,6 +48,9 @@ class ResilienceError(Exception):
         """Return when it was made, in UTC."""
         return datetime.fromtimestamp(self.raised_at, timezone.utc)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
 

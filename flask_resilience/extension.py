@@ -137,7 +137,7 @@ class Resilience:
         :param ignore: Exceptions that are no failures of the upstream.
         :param timeout: The longest the guarded code may take, in seconds; bounds how long a trial
             may be out. ``None`` for ``RESILIENCE_TIMEOUT``, or the client's.
-        :raises ConfigurationError: If *name*, *ignore* or *timeout* is none.
+        :raises ConfigurationError: If *name*, *ignore* or *timeout* is wrong.
         """
         check("name", name, UPSTREAM)
         check("timeout", timeout, Maybe(SECONDS))

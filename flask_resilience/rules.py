@@ -258,7 +258,7 @@ def _without_secrets(value: object, rule: Rule, error: Exception) -> str:
     """Return *value* as it may be shown: no mapping's values, no user or query of a URL."""
     if isinstance(rule, Named):
         return f"a {type(value).__name__}{error}"
-    shown = re.sub(r"(['\"](?:\w[\w+.-]*:/*)?)[^\s'\"]*@", r"\1[redacted]@", repr(value))
+    shown = re.sub(r"(['\"](?:\w[\w+.-]*:/*)?).*@", r"\1[redacted]@", repr(value))
     return re.sub(r"\?\S*(?=['\"]$)", "?[redacted]", shown)
 
 

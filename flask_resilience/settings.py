@@ -117,14 +117,14 @@ CALL = Section(ClientOptions)
 RETRY = Section(RetryPolicy, "retry_")
 BREAKER = Section(CircuitBreakerPolicy, "breaker_")
 OF_CLIENTS_ONLY = ("base_url", "headers")
+SUCCESS_THRESHOLD = "breaker_success_threshold"
 ORDERED = (
     ("connect_timeout", "timeout", {"connect_timeout"}),
     ("connect_timeout", "deadline", {"connect_timeout"}),
     ("timeout", "deadline", {"timeout"}),
     ("retry_initial_delay", "retry_max_delay", {"retry_initial_delay"}),
     ("breaker_recovery_timeout", "breaker_recovery_max", {"breaker_recovery_max"}),
-    ("breaker_trials", "breaker_success_threshold", {"breaker_trials"}),
-    ("breaker_trials", "breaker_success_threshold", {"breaker_success_threshold"}),
+    ("breaker_trials", SUCCESS_THRESHOLD, {"breaker_trials", SUCCESS_THRESHOLD}),
 )
 """Pairs of which the first must not exceed the second if one of the third was given; else the
 second merely cuts the first short, or gives way to it."""

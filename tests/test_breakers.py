@@ -66,6 +66,14 @@ def test_breaker_of_a_clients_name_shares_its_circuit_and_policy(make_app, make_
     assert (told["failure_threshold"], told["failure_count"]) == (2, 2)
 
 
+def test_timeout_of_a_client_bounds_the_trials_of_its_breaker(make_app, make_upstream):
+    """Whoever asks first, a client's breaker has the client's timeout."""
+    upstream = make_upstream(200)
+    with make_app(clients={"ledger": {"base_url": upstream.url, "timeout": 7}}).app_context():
+        resilience.client("ledger").get("/")
+        assert resilience.breaker("ledger")._find().timeout == 7  # noqa: SLF001
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

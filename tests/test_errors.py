@@ -61,6 +61,12 @@ def test_message_is_made_from_the_facts():
     assert error.details == {"upstream": "billing", "retry_after": 12.04, "last_failure": "503"}
 
 
+@pytest.mark.parametrize(("error", "code"), ERRORS)
+def test_repr_names_the_class_and_the_message(error, code):
+    """What a debugger shows says what happened."""
+    assert repr(error) == f"{type(error).__name__}({str(error)!r})"
+
+
 def test_open_circuit_is_a_rejected_call():
     """Rejections have one class that catches them all."""
     assert issubclass(CircuitOpenError, CallRejectedError)

@@ -231,6 +231,8 @@ def test_values_of_headers_are_not_shown():
         {"storage_url": "mysql://:hunter2@host/0"},
         {"storage_url": "redis:/h:hunter2@host"},
         {"storage_url": "h:hunter2@host"},
+        {"storage_url": "redis://:my hunter2@host"},
+        {"storage_url": " redis:user:hunter2@host"},
         {"clients": {"a": {"base_url": "https://u:hunter2@host/?x"}}},
     ],
 )

@@ -44,7 +44,7 @@ class Guard:
 
     def breaker(self, upstream: str) -> CircuitBreaker:
         """Return the circuit breaker before *upstream*."""
-        return self.breakers.breaker(upstream, self.options.breaker)
+        return self.breakers.breaker(upstream, self.options.breaker, self.options.timeout)
 
 
 class GuardedAdapter(BaseAdapter):

@@ -27,7 +27,7 @@ class _PickledAlone(errors.ResilienceError):
 class CircuitOpenError(_PickledAlone, errors.CircuitOpenError, RequestsConnectionError):
     """The circuit of an upstream is open; also a ``requests.ConnectionError``."""
 
-    response = None
+    request = response = None
 
 
 class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout):

@@ -2,7 +2,8 @@
 
 ``requests`` raises classes that mislead: a refused connection, a reset after sending and a body
 that stalls are all ``ConnectionError``. So an exception is judged by the chain behind it
-(``args``, ``reason``, ``__cause__``, ``__context__``), never by its own class alone.
+(``args``, ``reason``, ``__cause__``), never by its own class alone. Its ``__context__`` is left
+out, for it may lead to what the caller is handling: a fallback may be called in an ``except``.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
 
 
 def parse_retry_after(value: str, now: float) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,9 @@ from .circuit_breaker import CircuitBreakerPolicy
 from .circuit_storage import CircuitStorage, NoStorage
 from .gate import Gate
 from .outcome import RELEASED, SUCCEEDED, Outcome, Verdict
-from .shared_circuit import SharedCircuit, View
+from .shared_circuit import SharedCircuit
 from .snapshot import snapshot
+from .view import View
 
 LEASE_MARGIN = 1.0
 """Seconds a trial's lease outlives the attempt's own timeout."""
@@ -56,21 +58,27 @@ class CircuitBreaker:
         self._clock, self._on_event = clock, on_event
         self.circuit = self._circuit_in(NoStorage() if policy.mode == "disabled" else storage)
         self._gate = Gate(self.circuit)
-        self._here: Gate | None = None
+        self._host_gate: Gate | None = None
         self._abandoned: deque[Permit] = deque()
 
     @property
     def state(self) -> State:
         """Return the state a call would meet now."""
-        here = self._here
-        if here is not None and here.state is not State.CLOSED:
-            return here.state
-        return self._gate.state
+        self._gate.circuit.look()
+        return self.known_state
+
+    @property
+    def known_state(self) -> State:
+        """Return the state as far as is known, without asking anybody."""
+        host = self._host
+        if host is not None and host.known_state is not State.CLOSED:
+            return host.known_state
+        return self._gate.known_state
 
     def rejects(self) -> bool:
         """Say whether an attempt made now would be rejected."""
-        here = self._here
-        return (here is not None and here.rejects()) or self._gate.rejects()
+        host = self._host
+        return (host is not None and host.rejects()) or self._gate.rejects()
 
     def admit(self, timeout: float | None = None) -> Permit:
         """Ask leave for one attempt that takes at most *timeout* seconds.
@@ -78,16 +86,19 @@ class CircuitBreaker:
         :raises CircuitOpenError: If the circuit rejects it.
         """
         lease = (self.timeout if timeout is None else timeout) + LEASE_MARGIN
-        while self._abandoned:
-            self.release(self._abandoned.popleft())
-        gate = self._here
+        if self._abandoned:
+            self._release_abandoned()
+        if self._host_gate is None:
+            return self._gate.admit(lease)
+        self.circuit.look()
+        gate = self._host
         if gate is None:
             return self._gate.admit(lease)
-        here = gate.admit(lease)
+        host = gate.admit(lease)
         try:
-            return replace(self._gate.admit(lease), here=here)
+            return replace(self._gate.admit(lease), host=host)
         except CircuitOpenError:
-            gate.record(here, NOTHING)
+            gate.record(host, NOTHING)
             raise
 
     def record(self, permit: Permit, verdict: Verdict, duration: float = 0.0) -> None:
@@ -100,12 +111,12 @@ class CircuitBreaker:
             failed = verdict.fails_trial and permit.trial is not None
             outcome = Outcome.FAILURE if failed else verdict.outcome
             evidence = Evidence(outcome, verdict.reason, self.policy.is_slow(duration))
-        if verdict.host_fault and self.circuit.storage.shared:
-            self._record_here(permit, evidence)
+        if verdict.host_fault and self._counts_host_faults:
+            self._record_host(permit, evidence)
             evidence = NOTHING
-        elif self._here is not None and permit.here is not None:
+        elif self._host is not None and permit.host is not None:
             reached = evidence.outcome is not Outcome.IGNORED
-            self._record_here(permit, Evidence(Outcome.SUCCESS) if reached else NOTHING)
+            self._record_host(permit, Evidence(Outcome.SUCCESS) if reached else NOTHING)
         self._gate.record(permit, evidence)
 
     def succeed(self, view: View, permit: Permit, started: float) -> None:
@@ -129,8 +140,8 @@ class CircuitBreaker:
 
         :param actor: Who decides so; stands in the log.
         :param seconds: After which the rules hold again; ``None`` until somebody says so.
-        :raises ConfigurationError: If the breaker is disabled by its settings, or an argument is
-            none.
+        :raises ConfigurationError: If the breaker is disabled by its settings, or an argument
+            is wrong.
         :raises StorageError: If the storage is down, so that others would not hear of it.
         """
         check("seconds", seconds, AN_END)
@@ -168,22 +179,36 @@ class CircuitBreaker:
                 upstream=self.upstream,
             )
         self.circuit.apply_for_all(lambda circuit, now: (step(circuit, now), None))
-        self._drop_here()
+        self._drop_host()
 
-    def _record_here(self, permit: Permit, evidence: Evidence) -> None:
-        gate = self._here
+    @property
+    def _counts_host_faults(self) -> bool:
+        return self.circuit.storage.shared and self.circuit.view.circuit.control is None
+
+    @property
+    def _host(self) -> Gate | None:
+        """Return the gate for faults of this host; none while people decide, who mean all."""
+        return self._host_gate if self.circuit.view.circuit.control is None else None
+
+    def _release_abandoned(self) -> None:
+        with suppress(IndexError):  # another thread may be at it
+            while True:
+                self.release(self._abandoned.popleft())
+
+    def _record_host(self, permit: Permit, evidence: Evidence) -> None:
+        gate = self._host_gate
         if gate is None:
-            gate = self._here = Gate(self._circuit_in(NoStorage()))
+            gate = self._host_gate = Gate(self._circuit_in(NoStorage()))
             self.circuit.ask_each_time(True)
-        gate.record(permit.here or gate.circuit.view.permit, evidence)
+        gate.record(permit.host or gate.circuit.view.permit, evidence)
         circuit = gate.circuit.view.circuit
         recent = self.policy.recent(circuit, gate.circuit.now)
         if circuit.state is State.CLOSED and not (circuit.failures or recent.failures):
-            self._drop_here()
+            self._drop_host()
 
     def _circuit_in(self, storage: CircuitStorage) -> SharedCircuit:
         return SharedCircuit(self.upstream, self.policy, storage, self._clock, self._on_event)
 
-    def _drop_here(self) -> None:
-        self._here = None
+    def _drop_host(self) -> None:
+        self._host_gate = None
         self.circuit.ask_each_time(False)

@@ -54,13 +54,15 @@ class Permit:
     :param generation: The circuit's generation when leave was given; an outcome that comes back
         in a later one changes nothing.
     :param trial: Number of the trial it is; ``None`` unless the circuit is half open.
-    :param here: Leave of the circuit that this process keeps for faults of its host, if there is
+    :param alone: Whether it was given while this process could not ask the storage.
+    :param host: Leave of the circuit that this process keeps for faults of its host, if there is
         one.
     """
 
     generation: int
     trial: int | None = None
-    here: Permit | None = None
+    alone: bool = False
+    host: Permit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,24 @@ class Circuit:
         """Return what to tell whoever is turned away: the last failure, or who wants it so."""
         if self.state is State.FORCED_OPEN and self.control is not None:
             return f"forced open by {self.control.actor}: {self.control.reason}".removesuffix(": ")
-        return self.last_failure
+        return self.last_failure or (self.transitions[-1].reason if self.transitions else "")
+
+    def shifted(self, seconds: float) -> Circuit:
+        """Return the circuit on a clock that shows so much more."""
+
+        def moved(moment: float | None) -> float | None:
+            return None if moment is None else moment + seconds
+
+        control = self.control
+        return replace(
+            self,
+            since=self.since + seconds,
+            open_until=self.open_until + seconds,
+            last_failure_at=moved(self.last_failure_at),
+            window=Window(tuple(replace(b, start=b.start + seconds) for b in self.window.buckets)),
+            trials=tuple(replace(t, expires_at=t.expires_at + seconds) for t in self.trials),
+            control=control and replace(control, until=moved(control.until)),
+        )
 
     def entered(
         self,

@@ -20,7 +20,7 @@ Source: M. T. Nygard, *Release It!*, 2nd ed., "Circuit Breaker"; resilience4j, "
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import floor, inf
+from math import inf
 from zlib import crc32
 
 from ..errors import ConfigurationError
@@ -37,12 +37,10 @@ from .circuit import (
     Trial,
 )
 from .outcome import Outcome
-from .window import BUCKETS, Bucket, Window
+from .window import CLOCK_SLACK, Bucket, Window, bucket_start
 
 JITTER = 0.1
 """The most by which a recovery time is stretched, as a share of it."""
-CLOCK_SLACK = 1.0
-"""Seconds by which processes may differ on the storage's time."""
 SECONDS = Number(0.001, 86400, "seconds")
 RATE = Number(0.001, 1)
 
@@ -101,7 +99,10 @@ class CircuitBreakerPolicy:
 
         An open one turns half open when its time is over; a trial whose lease has ended, because
         its worker was killed, counts as failed; what people decided ends when they said it does.
+        What a clock that was set back left ahead of it begins now.
         """
+        if circuit.since > now + CLOCK_SLACK:
+            circuit = circuit.shifted(now - circuit.since)
         control = circuit.control
         if control is not None and control.until is not None and now >= control.until:
             return self.tick(self._lift(circuit, control.until), now)
@@ -166,10 +167,10 @@ class CircuitBreakerPolicy:
         counts = circuit.state is State.CLOSED and tally.generation == circuit.generation
         if not tally.successes or not counts:
             return circuit
-        bucket = Bucket(self._start(min(tally.at, now)), successes=tally.successes)
+        bucket = Bucket(bucket_start(min(tally.at, now), self.window), successes=tally.successes)
         earlier = tally.until < (circuit.last_failure_at or 0.0)
         failures = circuit.failures if earlier else 0
-        window = self._recent(circuit.window.add(bucket), now)
+        window = circuit.window.add(bucket).recent(now, self.window)
         return self._judge(replace(circuit, window=window, failures=failures), now)
 
     def gathers(self, circuit: Circuit) -> bool:
@@ -220,30 +221,23 @@ class CircuitBreakerPolicy:
 
     def recent(self, circuit: Circuit, now: float) -> Window:
         """Return what the window holds now."""
-        return self._recent(circuit.window, now)
+        return circuit.window.recent(now, self.window)
 
     def is_slow(self, duration: float) -> bool:
         """Say whether an attempt of so many seconds took too long."""
         return duration > (inf if self.slow_call_duration is None else self.slow_call_duration)
 
-    def _start(self, moment: float) -> float:
-        """Return when the tenth of the window began that *moment* is in."""
-        tenth = self.window / BUCKETS
-        return floor(moment / tenth) * tenth
-
-    def _recent(self, window: Window, now: float) -> Window:
-        """Return what is left of *window*, without what a clock that was set back left ahead."""
-        tenth = self.window / BUCKETS
-        return window.between(self._start(now) - (BUCKETS - 0.5) * tenth, now + CLOCK_SLACK)
-
     def _count(self, circuit: Circuit, evidence: Evidence, now: float) -> Circuit:
         failed = evidence.outcome is Outcome.FAILURE
         bucket = Bucket(
-            self._start(now), successes=not failed, failures=failed, slow=int(evidence.slow)
+            bucket_start(now, self.window),
+            successes=not failed,
+            failures=failed,
+            slow=int(evidence.slow),
         )
         circuit = replace(
             circuit,
-            window=self._recent(circuit.window.add(bucket), now),
+            window=circuit.window.add(bucket).recent(now, self.window),
             failures=circuit.failures + 1 if failed else 0,
             last_failure=evidence.reason if failed else circuit.last_failure,
             last_failure_at=now if failed else circuit.last_failure_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .circuit import Circuit, Evidence, Permit, State
 from .outcome import Outcome
 from .shared_circuit import SharedCircuit
@@ -21,8 +23,13 @@ class Gate:
     @property
     def state(self) -> State:
         """Return the state a call would meet now."""
-        view = self.circuit.look()
-        return self.circuit.policy.tick(view.circuit, self.circuit.now).state
+        self.circuit.look()
+        return self.known_state
+
+    @property
+    def known_state(self) -> State:
+        """Return the state as far as is known, without asking anybody."""
+        return self.circuit.policy.tick(self.circuit.view.circuit, self.circuit.now).state
 
     def rejects(self) -> bool:
         """Say whether an attempt made now would be rejected."""
@@ -49,7 +56,7 @@ class Gate:
         permit = shared.apply_if_changing(step)
         if permit is None:
             raise shared.rejection(shared.view, now)
-        return permit
+        return replace(permit, alone=True) if shared.view.alone else permit
 
     def record(self, permit: Permit, evidence: Evidence) -> None:
         """Let the circuit learn what an attempt came to.
@@ -60,14 +67,16 @@ class Gate:
         shared = self.circuit
 
         def step(circuit: Circuit, now: float) -> tuple[Circuit, None]:
+            if permit.alone and not shared.view.alone:
+                return circuit, None  # of a trial that nobody else knew of
             return shared.policy.record(circuit, permit, evidence, now), None
 
         if permit.trial is not None:
-            shared.apply(step)
+            shared.submit(step)
         elif evidence.outcome is Outcome.SUCCESS and not evidence.slow and self._gathers(permit):
             shared.gather(shared.monotonic())
-        elif evidence.outcome is not Outcome.IGNORED:
-            shared.apply_if_changing(step)
+        elif evidence.outcome is not Outcome.IGNORED and shared.holds(permit):
+            shared.submit(step)
 
     def _gathers(self, permit: Permit) -> bool:
         view, now = self.circuit.view, self.circuit.monotonic()

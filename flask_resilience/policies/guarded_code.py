@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from types import CoroutineType, TracebackType
+from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import CallRejectedError
 from .breaker import CircuitBreaker
 from .circuit import Mode, Permit
 from .outcome import RELEASED, Outcome, Verdict
-from .shared_circuit import View
+from .view import View
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,17 +87,23 @@ class Breaker:
         except BaseException as error:
             breaker.record(permit, self._judge(error), circuit.monotonic() - started)
             raise
-        if result.__class__ is CoroutineType:  # nothing has run yet, and may never
+        if hasattr(result, "__await__"):  # nothing has come of it yet, and perhaps never will
             breaker.release(permit)
-            return cast("T", self._awaited(cast("Coroutine[Any, Any, Any]", result)))
+            return cast("T", self._awaited(result))
         breaker.succeed(view, permit, started)
         return result
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return *function* guarded, for use as a decorator.
 
-        :raises TypeError: If it is a generator function, which returns before it has done anything.
+        :raises TypeError: If it cannot be called, as a ``classmethod`` cannot before its class is
+            there, or is a generator function, which returns before it has done anything.
         """
+        if not callable(function):
+            raise TypeError(
+                f"{function!r} cannot be called; put the breaker below @classmethod or @property, "
+                "next to the function."
+            )
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             name = getattr(function, "__qualname__", function)
             raise TypeError(
@@ -138,10 +144,9 @@ class Breaker:
         trace: TracebackType | None,
     ) -> None:
         """Let the circuit learn what the block came to."""
-        entered = _entered.get()
-        if entered is None or entered.owner is not self:
+        entered = _leave(self)
+        if entered is None:
             return  # left in another context than entered; a trial's lease will end
-        _entered.set(entered.around)
         _, breaker, view, permit, started, _ = entered
         if error is None:
             breaker.succeed(view, permit, started)
@@ -178,8 +183,8 @@ class Breaker:
         :param actor: Who decides so; stands in the log.
         :param reason: Why; stands in the log and in what rejected calls raise.
         :param seconds: After which the rules hold again; ``None`` until somebody says so.
-        :raises ConfigurationError: If the breaker is disabled by its settings, or an argument is
-            none.
+        :raises ConfigurationError: If the breaker is disabled by its settings, or an argument
+            is wrong.
         :raises StorageError: If the storage is down, so that other workers would not hear of it;
             then nothing has changed.
         """
@@ -214,9 +219,25 @@ class Breaker:
             return RELEASED
         return Verdict(outcome=Outcome.FAILURE, failed=True, error_type=type(error).__name__)
 
-    async def _awaited(self, waiting: Coroutine[Any, Any, Any]) -> Any:
+    async def _awaited(self, waiting: Awaitable[Any]) -> Any:
         try:
             async with self:
                 return await waiting
         finally:
-            waiting.close()
+            if isinstance(waiting, Coroutine):
+                waiting.close()
+
+
+def _leave(owner: Breaker) -> _Entered | None:
+    """Take out the innermost block of *owner*, which generators may leave out of order."""
+    inner: list[_Entered] = []
+    entered = _entered.get()
+    while entered is not None and entered.owner is not owner:
+        inner.append(entered)
+        entered = entered.around
+    if entered is not None:
+        around = entered.around
+        for one in reversed(inner):
+            around = one._replace(around=around)
+        _entered.set(around)
+    return entered

@@ -190,6 +190,6 @@ class Pipeline(Generic[T]):
                 error_type=verdict.error_type,
                 failed=verdict.failed,
                 duration=duration,
-                circuit_state=self.breaker.state.value,
+                circuit_state=self.breaker.known_state.value,
             )
         )

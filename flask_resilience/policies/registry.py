@@ -72,4 +72,4 @@ class BreakerRegistry:
             del self._breakers[next(closed, others[0])]
 
     def _is_closed(self, key: _Key) -> bool:
-        return self._breakers[key].circuit.view.circuit.state is State.CLOSED
+        return self._breakers[key].known_state is State.CLOSED

@@ -13,62 +13,31 @@ known here.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TypeAlias, TypeVar
 
 from ..clock import Clock
 from ..errors import CircuitOpenError, StorageError
-from ..events import CircuitChanged, OnEvent
+from ..events import CircuitChanged, OnEvent, tell
 from ..forks import begin_anew_when_forked
 from .circuit import NEW, Circuit, Permit, Tally, Transition
 from .circuit_breaker import CircuitBreakerPolicy
-from .circuit_storage import ABSENT, CircuitStorage, Reading
+from .circuit_storage import CircuitStorage, Reading
 from .counter import Counter
 from .retention import time_to_live
+from .view import SYNC_SECONDS, View
+from .window import CLOCK_SLACK
 
-SYNC_SECONDS = 0.25
 MOST_TRIES = 64
 """How often a step is taken again because others wrote; then the circuit goes on here alone."""
 
-OVERTAKEN_SECONDS = 5.0
-"""A reading that is older than what is known was overtaken; if by more, a clock was set back."""
 PROCESS = "process"
 """Where a circuit is that only this process knows."""
-_FIRST_PERMIT = Permit(0)
 T = TypeVar("T")
 Step: TypeAlias = Callable[[Circuit, float], tuple[Circuit, T]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What this process knows of the circuit; times without a word are the clock's monotonic ones.
-
-    :param stored: What the storage held at *version*; alone, the circuit goes on from there.
-    :param at: The storage's time when it held that.
-    :param offset: The storage's time less the clock's.
-    :param alone: Whether the circuit has gone on without the storage since.
-    :param since: When the storage was last asked.
-    :param due: When it is to be asked again.
-    :param passes_until: Until when calls pass unasked, as the circuit is closed and healthy.
-    :param rejects_until: Until when calls are rejected unasked, as the circuit is open.
-    :param retry_at: When those that are rejected may come back.
-    :param permit: For those that pass.
-    """
-
-    circuit: Circuit = NEW
-    stored: Circuit | None = None
-    version: str = ABSENT
-    at: float = -inf
-    alone: bool = False
-    offset: float = 0.0
-    since: float = -inf
-    due: float = -inf
-    passes_until: float = -inf
-    rejects_until: float = -inf
-    retry_at: float = -inf
-    permit: Permit = _FIRST_PERMIT
 
 
 class SharedCircuit:
@@ -142,6 +111,19 @@ class SharedCircuit:
         """Carry what was gathered to the storage, and return what it holds."""
         return self.apply(lambda circuit, now: (circuit, circuit))
 
+    def submit(self, step: Step[None]) -> None:
+        """Apply *step*, now or by the thread that is just applying another one."""
+        self._submitted.append(step)
+        while self._submitted and self._becomes_writer():
+            try:
+                self._apply_submitted()
+            finally:
+                self._writing = False
+
+    def holds(self, permit: Permit) -> bool:
+        """Say whether *permit* was given in the generation that is known."""
+        return permit.generation == self.view.circuit.generation
+
     def apply_if_changing(self, step: Step[T]) -> T:
         """Apply *step*; if it would change nothing of what is known here, the storage is spared."""
         view = self.view
@@ -170,26 +152,52 @@ class SharedCircuit:
         """Let no call pass or be rejected without being asked about, or let them again."""
         with self._lock:
             self._asking = asking
-            self.view = self._gated(self.view)
+            self.view = self.view.gated(self.policy, asking)
+
+    def _becomes_writer(self) -> bool:
+        with self._lock:
+            becomes, self._writing = not self._writing, True
+        return becomes
+
+    def _apply_submitted(self) -> None:
+        steps = [self._submitted.popleft() for _ in range(len(self._submitted))]
+
+        def all_of_them(circuit: Circuit, now: float) -> tuple[Circuit, None]:
+            for step in steps:
+                circuit, _ = step(circuit, now)
+            return circuit, None
+
+        try:
+            self.apply(all_of_them)
+        except BaseException:  # interrupted: the next one who comes applies them
+            self._submitted.extendleft(reversed(steps))
+            raise
 
     def _apply_shared(self, step: Step[T], tally: Tally) -> T:
-        fresh = False
+        fresh = self.view.alone or self.view.never_read
+        if fresh:
+            self._read()
         for _ in range(MOST_TRIES):
-            view = self.view
+            view, begun = self.view, self.monotonic()
             after, result = self._stepped(step, view, tally)
             if after != (view.stored or NEW):
                 settled, reading = self._write(view, after)
+                self._learn(reading, begun)
             elif fresh:
                 return result
             else:
-                reading = self.storage.read(self.upstream)
-                settled = reading.version == view.version
-            self._learn(reading)
+                settled = self._read().version == view.version
             if settled:
                 self._tell(view.circuit, after, self.storage.name)
                 return result
             fresh = True
         raise StorageError(self.storage.address, "others write all the time")
+
+    def _read(self) -> Reading:
+        begun = self.monotonic()
+        reading = self.storage.read(self.upstream)
+        self._learn(reading, begun)
+        return reading
 
     def _apply_alone(self, step: Step[T], tally: Tally) -> T:
         with self._lock:
@@ -207,48 +215,31 @@ class SharedCircuit:
         ttl = time_to_live(circuit, self.policy, self.monotonic() + view.offset)
         return self.storage.compare_and_set(self.upstream, view.version, circuit, ttl)
 
-    def _learn(self, reading: Reading) -> None:
+    def _learn(self, reading: Reading, begun: float) -> None:
         """Take over what the storage holds; what it has lost is kept.
 
         A thread that was overtaken by others comes with what is no longer so: that is dropped.
+
+        :param begun: When the storage was asked, in the clock's monotonic time.
         """
         offset, held = reading.now - self.monotonic(), reading.circuit
         with self._lock:
             before = self.view
-            if 0 < before.at - reading.now < OVERTAKEN_SECONDS:
+            if begun < before.since and reading.now < before.read_at:
                 return
-            circuit = before.circuit if held is None else held
-            self._see(
-                View(
-                    circuit=circuit,
-                    stored=held,
-                    version=reading.version,
-                    at=reading.now,
-                    offset=offset,
-                )
-            )
-        if before.alone and circuit.state is not before.circuit.state:
-            told = before.circuit.entered(circuit.state, reading.now, "storage is back")
+            kept = before.circuit
+            if abs(offset - before.offset) > CLOCK_SLACK:
+                kept = kept.shifted(offset - before.offset)
+            view = View(circuit=held or kept, stored=held, version=reading.version, offset=offset)
+            self._see(replace(view, read_at=reading.now, alone=False))
+        if before.alone and view.circuit.state is not before.circuit.state:
+            told = before.circuit.entered(view.circuit.state, reading.now, "storage is back")
             self._tell(before.circuit, told, PROCESS)
 
     def _see(self, view: View) -> None:
         now = self.monotonic()
-        self.view = self._gated(replace(view, since=now, due=now + SYNC_SECONDS))
-
-    def _gated(self, view: View) -> View:
-        """Return *view* with what it says of calls that come before it is due."""
-        circuit, passes_until, rejects_until, retry_at = view.circuit, -inf, -inf, -inf
-        if self.policy.rejects(circuit):
-            retry_at = view.since + self.policy.retry_after(circuit, view.since + view.offset)
-            rejects_until = min(view.due, retry_at)
-        elif self.policy.gathers(circuit):
-            passes_until = view.due
-        return replace(
-            view,
-            passes_until=-inf if self._asking else passes_until,
-            rejects_until=-inf if self._asking else rejects_until,
-            retry_at=retry_at,
-            permit=Permit(circuit.generation),
+        self.view = replace(view, since=now, due=now + SYNC_SECONDS).gated(
+            self.policy, self._asking
         )
 
     def _take(self) -> Tally:
@@ -268,12 +259,14 @@ class SharedCircuit:
         self._claimed_until = -inf
         self._successes, self._rejected = Counter(), Counter()
         self._gathered_at = -inf
+        self._submitted: deque[Step[None]] = deque()
+        self._writing = False
         self.view = replace(self.view, since=-inf, due=-inf, passes_until=-inf, rejects_until=-inf)
 
     def _tell(self, before: Circuit, after: Circuit, storage: str) -> None:
         for transition in after.transitions:
             if transition.generation > before.generation:
-                self._on_event(_event(self.upstream, transition, storage))
+                tell(self._on_event, _event(self.upstream, transition, storage))
 
 
 def _event(upstream: str, transition: Transition, storage: str) -> CircuitChanged:

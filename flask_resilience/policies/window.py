@@ -6,8 +6,17 @@ Source: resilience4j, "CircuitBreaker", time-based sliding window.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import floor
 
 BUCKETS = 10
+CLOCK_SLACK = 1.0
+"""Seconds by which processes may differ on the storage's time."""
+
+
+def bucket_start(moment: float, length: float) -> float:
+    """Return when the bucket began that *moment* falls into, of a window of *length* seconds."""
+    tenth = length / BUCKETS
+    return floor(moment / tenth) * tenth
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,14 @@ class Window:
     def slow_rate(self) -> float:
         """Return the share of attempts that took too long, from 0 to 1."""
         return self.slow / max(self.calls, 1)
+
+    def recent(self, now: float, length: float) -> Window:
+        """Return what is left at *now* of a window of *length* seconds.
+
+        What is far ahead was left there by a clock that was set back since.
+        """
+        oldest = bucket_start(now, length) - (BUCKETS - 0.5) * length / BUCKETS
+        return self.between(oldest, now + CLOCK_SLACK)
 
     def between(self, oldest: float, newest: float) -> Window:
         """Return what is left of the window without buckets that began earlier or later."""

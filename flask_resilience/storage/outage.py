@@ -15,7 +15,7 @@ from ..policies.circuit_storage import CircuitStorage, Reading
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
-PROBE_KEY = "storage probe"
+PROBE_KEY = "storage\nprobe"  # which is no upstream's name
 PROBE_TTL = 60.0
 PROBE_TIMEOUT = 5.0
 """After so many seconds a probe that said nothing, as of a forked parent, is taken for lost."""
@@ -114,7 +114,8 @@ class OutageGuard:
         with self._lock:
             mine = self._error is not None and now >= self._probe_at
             if mine:
-                self._probe_at = now + PROBE_TIMEOUT
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+                self._probe_at = now + max(self._pause, PROBE_TIMEOUT)
         return mine
 
     def _probe(self) -> None:
@@ -129,7 +130,6 @@ class OutageGuard:
 
     def _wait_longer(self) -> None:
         with self._lock:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._probe_at = self._clock.monotonic() + self._pause
 
     def _go_down(self, error: StorageError) -> None:

@@ -59,7 +59,7 @@ def _own_folders(environ: Mapping[str, str], platform: str) -> Iterator[Path]:
         yield Path(environ.get("LOCALAPPDATA", ""))
         return
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    if home.is_dir():
+    if os.path.isdir(home):
         parts = ("Library", "Application Support") if platform == "darwin" else (".local", "state")
         yield home.joinpath(*parts)
 

@@ -34,7 +34,11 @@ SCRIPT = """
 -- KEYS[1]: where the circuit is
 -- ARGV: the version it must be at, the new one, the circuit, its time to live; or nothing, to read
 local now = redis.call('TIME')
-local held = redis.call('HMGET', KEYS[1], 'version', 'circuit')
+local held = redis.pcall('HMGET', KEYS[1], 'version', 'circuit')
+if held.err then
+    redis.call('DEL', KEYS[1])
+    held = {}
+end
 local version = held[1] or ''
 if ARGV[1] ~= version then
     return {0, version, held[2] or '', now[1], now[2]}
@@ -190,6 +194,8 @@ class Target:
             given = _parse_url(f"redis://{user}{at}{servers.split(',')[0]}/{db}?{query}")
             secure = family in ("rediss", "valkeys")
             options, of_sentinels = _options(given, secure, 1 + servers.count(","))
+            if topology == "cluster":  # asks its nodes in turn until one answers
+                options["socket_connect_timeout"] /= 1 + servers.count(",")
         except (ValueError, TypeError, redis.RedisError) as error:
             raise ConfigurationError(f"The storage {address} cannot be used: {error}") from None
         return cls(

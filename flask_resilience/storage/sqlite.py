@@ -160,13 +160,12 @@ class SQLiteStorage:
         """Close this process's idle connections; the next use opens one."""
         self._connections.get().close_idle()
 
-    def let_go(self) -> None:
-        """Close this process's connections, waiting a moment for those in use.
+    def let_go(self, end: float) -> None:
+        """Close this process's connections; those in use are waited for until *end*.
 
         A forked process must find none open: SQLite would take the parent's locks for its own.
         """
         connections = self._connections.get()
-        end = time.monotonic() + PATIENCE
         while connections.in_use and time.monotonic() < end:
             time.sleep(0.001)
         connections.close_idle()
@@ -198,7 +197,7 @@ class SQLiteStorage:
         try:
             with self._lent() as file:
                 yield file
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # the latter: odd rows
             kind = type(error).__name__
             raise StorageError(self.address, f"{kind}: {error}", kind) from error
 
@@ -254,10 +253,11 @@ STORAGES: weakref.WeakValueDictionary[int, SQLiteStorage] = weakref.WeakValueDic
 
 
 def _before_fork() -> None:
+    end = time.monotonic() + PATIENCE
     for reference in STORAGES.valuerefs():
         storage = reference()
         if storage is not None:
-            storage.let_go()
+            storage.let_go(end)
 
 
 def _close_own(connections: PerProcess[_Connections]) -> None:

@@ -95,10 +95,18 @@ def check_ours(path: str) -> None:
     :raises sqlite3.Error: If it is no database.
     """
     _check_owner(path)
-    with _connect(path, "mode=ro&immutable=1") as connection:
-        ((mark,),) = connection.execute("PRAGMA application_id")
+    try:
+        mark = _read_mark(path)
+    except sqlite3.DatabaseError:  # its first page was just being written
+        mark = _read_mark(path)
     if mark != MARK:
         raise ForeignFileError("the file there is not one of flask-resilience")
+
+
+def _read_mark(path: str) -> int:
+    with _connect(path, "mode=ro&immutable=1") as connection:
+        ((mark,),) = connection.execute("PRAGMA application_id")
+    return int(mark)
 
 
 def _check_owner(path: str) -> None:
@@ -164,7 +172,7 @@ def open_file(path: str, identity: Identity, clock: Clock) -> OpenFile:
         uri=True,
     )
     try:
-        connection.execute("PRAGMA synchronous = NORMAL")
+        execute(connection, "PRAGMA synchronous = NORMAL")
         return OpenFile(connection, identity, _settle_time(connection, clock))
     except BaseException as error:
         put_away_if_corrupt(path, identity, error)

@@ -98,6 +98,20 @@ def test_rule_for_unsafe_verbs_can_be_moved(make_session, make_upstream, rule, r
     assert len(upstream.requests) == sent
 
 
+def test_fallback_in_an_except_block_is_judged_by_itself(session, make_upstream):
+    """A POST that is made while a refused connection is handled may have acted: it is sent once."""
+    upstream = make_upstream(Reply(fault="reset"))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        refused = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    try:
+        session.get(refused, retries=0)
+    except requests.ConnectionError:
+        with pytest.raises(requests.ConnectionError):
+            session.post(upstream.url)
+    assert len(upstream.requests) == 1
+
+
 def test_minted_key_makes_a_post_safe_and_stays_the_same(session, make_upstream):
     """With idempotency_key=True a POST is retried after a 500, with one key for the call."""
     upstream = make_upstream(500, 500, 200)

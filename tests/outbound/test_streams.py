@@ -7,6 +7,7 @@ import pickle
 import shutil
 import warnings
 from io import BytesIO
+from unittest import mock
 
 import pytest
 import requests
@@ -190,6 +191,19 @@ def test_collection_in_the_midst_of_the_storage_blocks_nothing(make_session, mak
     with storage._lock:  # noqa: SLF001  # what a collection could come upon
         gc.collect()
     assert session.get(make_upstream(200).url).status_code == 200
+
+
+def test_stream_that_is_let_go_asks_no_storage(make_session, make_upstream, clock, monkeypatch):
+    """What ends within a garbage collection waits for nothing."""
+    storage = MemoryStorage(clock)
+    session = make_session(storage=storage)
+    stream = session.get(make_upstream(BODY).url, stream=True)
+    clock.advance(1)
+    for name in ("read", "compare_and_set"):
+        monkeypatch.setattr(storage, name, mock.Mock(side_effect=AssertionError))
+    del stream
+    gc.collect()
+    assert storage.read.mock_calls == storage.compare_and_set.mock_calls == []
 
 
 def test_stream_let_go_later_is_told_as_its_own_requests(make_app, make_upstream, log_lines):

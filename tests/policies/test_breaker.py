@@ -251,6 +251,17 @@ class TestHostFaults:
         assert raised.value.last_failure == "gaierror"
         assert raised.value.retry_after >= 60
 
+    def test_people_mean_every_process(self, make_breaker, clock):
+        """What somebody decides holds on a sick host, too, which counts nothing meanwhile."""
+        sick, other = make_breaker(), make_breaker()
+        trip(sick, NO_DNS)
+        other.force(Mode.DISABLED, actor="ana", reason="")
+        clock.advance(1)
+        assert not rejected(sick)
+        assert sick.state is State.DISABLED
+        trip(sick, NO_DNS)
+        assert not rejected(sick)
+
     def test_host_recovers_by_a_trial(self, make_breaker, clock, events):
         """After the recovery time a trial that reaches the upstream closes it here."""
         breaker = make_breaker()

@@ -11,7 +11,7 @@ import pytest
 
 from flask_resilience import CircuitOpenError
 from flask_resilience.policies.circuit import State
-from flask_resilience.policies.guarded_code import Breaker
+from flask_resilience.policies.guarded_code import Breaker, _entered
 
 
 class LedgerError(Exception):
@@ -185,6 +185,54 @@ def test_task_that_never_ran_takes_no_trial(guard, breaker, clock):
     made.close()
     assert guard.call(give, 5) == 5
     assert breaker.state is State.CLOSED
+
+
+def test_generators_leave_blocks_out_of_order(make_breaker):
+    """Blocks of two guards that are left crosswise each tell their own outcome."""
+    breakers = [make_breaker("a", failure_threshold=50), make_breaker("b", failure_threshold=50)]
+
+    def work(guard, error):
+        with guard:
+            yield
+            if error is not None:
+                raise error
+
+    for _ in range(10):
+        first = work(Breaker(lambda: breakers[0]), LedgerError())
+        second = work(Breaker(lambda: breakers[1]), None)
+        next(first)
+        next(second)
+        with pytest.raises(LedgerError):
+            next(first)
+        assert list(second) == []
+    counts = [(one.snapshot()["calls"], one.snapshot()["failure_count"]) for one in breakers]
+    assert counts == [(10, 10), (10, 0)]
+    assert _entered.get() is None
+
+
+def test_future_is_judged_when_it_is_awaited(guard):
+    """What is awaited is guarded, too, if it is no coroutine."""
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        return await guard.call(loop.run_in_executor, None, give, 5)
+
+    async def fail():
+        loop = asyncio.get_running_loop()
+        raised = loop.create_future()
+        raised.set_exception(LedgerError())
+        await guard.call(lambda: raised)
+
+    assert asyncio.run(run()) == 5
+    with pytest.raises(LedgerError):
+        asyncio.run(fail())
+    assert (guard.snapshot()["calls"], guard.snapshot()["failure_count"]) == (2, 1)
+
+
+def test_what_cannot_be_called_is_refused(guard):
+    """A decorator in the wrong order is a mistake that is told when it is made."""
+    with pytest.raises(TypeError, match="below @classmethod"):
+        guard(classmethod(give))
 
 
 def test_block_left_in_another_context_breaks_nothing(guard):

@@ -13,7 +13,7 @@ from flask_resilience import CircuitBreakerPolicy, CircuitOpenError, StorageErro
 from flask_resilience.policies.breaker import CircuitBreaker
 from flask_resilience.policies.circuit import Mode, State
 from flask_resilience.policies.guarded_code import Breaker
-from flask_resilience.policies.shared_circuit import SYNC_SECONDS
+from flask_resilience.policies.view import SYNC_SECONDS
 from tests.policies.attempts import BAD, GOOD, attempt, changes, rejected, trip
 
 
@@ -234,6 +234,64 @@ class TestOutage:
         assert changes(events) == [("closed", "open"), ("open", "closed")]
         assert (events[-1].reason, events[-1].storage) == ("storage is back", "process")
 
+    def test_host_that_was_cut_off_opens_nobodys_circuit(self, make_breaker, storage, clock):
+        """Though nobody wrote meanwhile, the shared circuit is not what one went through alone."""
+        one, other = make_breaker(), make_breaker()
+        attempt(other, BAD)
+        attempt(one)
+        clock.advance(SYNC_SECONDS)
+        one.snapshot()
+        storage.failing = True
+        clock.advance(1)
+        trip(one)
+        storage.failing = False
+        clock.advance(1)
+        assert not rejected(one)
+        assert not rejected(other)
+
+    def test_trial_taken_alone_proves_nothing_to_others(self, make_breaker, storage, clock):
+        """What came of a trial that nobody else knew of settles no other of that number."""
+        one, other = make_breaker(), make_breaker()
+        trip(other)
+        assert rejected(one)
+        storage.failing = True
+        clock.advance(66)
+        alone = one.admit(15.0)
+        storage.failing = False
+        shared = other.admit(15.0)
+        assert (alone.generation, alone.trial) == (shared.generation, shared.trial)
+        one.record(alone, GOOD)
+        assert other.snapshot()["state"] == "half_open"
+        other.record(shared, BAD)
+        assert other.state is State.OPEN
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_outage_from_the_start_leaves_right_times(self, make_breaker, storage, clock, hours):
+        """What opened before the storage's clock was known is open for its time and no longer."""
+        storage._offset += hours * 3600  # noqa: SLF001  # as another host's clock
+        storage.failing = True
+        one, other = make_breaker(), make_breaker()
+        trip(one)
+        storage.failing = False
+        clock.advance(10)
+        assert rejected(one)
+        assert rejected(other)
+        clock.advance(45)
+        assert rejected(other)
+        clock.advance(20)
+        assert not rejected(other)
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_decision_as_first_contact_ends_on_time(self, make_breaker, storage, clock, hours):
+        """Somebody who decides before any call is understood on the storage's clock."""
+        storage._offset += hours * 3600  # noqa: SLF001  # as another host's clock
+        one, other = make_breaker(), make_breaker()
+        one.force(Mode.FORCED_OPEN, actor="ana", reason="", seconds=60)
+        clock.advance(59)
+        assert rejected(other)
+        clock.advance(1)
+        assert not rejected(other)
+
     def test_storage_that_lost_all_is_given_what_is_known(self, make_breaker, storage, clock):
         """A circuit that opened in the outage of a storage that forgot it is open for all."""
         one, other = make_breaker(), make_breaker()
@@ -300,7 +358,7 @@ def test_stale_reading_never_hides_an_opening(make_breaker, storage, clock):
     old = storage.read("billing")
     clock.advance(0.01)
     trip(breaker)
-    breaker.circuit._learn(old)  # noqa: SLF001  # as a slow thread would
+    breaker.circuit._learn(old, begun=old.now)  # noqa: SLF001  # as a slow thread would
     assert rejected(breaker)
 
 
@@ -331,6 +389,62 @@ def test_forked_process_asks_first_and_repeats_nothing(breaker, clock, storage):
     attempt(breaker)
     assert len(storage.operations) > before
     assert breaker.snapshot()["calls"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 3600])
+def test_clock_that_steps_back_costs_nothing(make_breaker, storage, clock, events, seconds):
+    """After a step of the storage's clock an attempt asks as often as ever, and opens on time."""
+    breaker, other = make_breaker(), make_breaker()
+    attempt(other)
+    attempt(breaker, BAD)
+    storage._offset -= seconds  # noqa: SLF001  # as after a failover
+    clock.advance(0.01)
+    before = len(storage.operations)
+    attempt(breaker, BAD)
+    assert len(storage.operations) - before <= 2
+    assert [one.storage for one in events] == ["watched"]
+    clock.advance(1)
+    assert rejected(other)
+    clock.advance(66)
+    assert not rejected(other)
+
+
+def test_open_circuit_on_a_clock_set_back_opens_on_time(make_breaker, storage, clock):
+    """A circuit that opened an hour ahead of the storage's clock recovers all the same."""
+    breaker = make_breaker()
+    trip(breaker)
+    storage._offset -= 3600  # noqa: SLF001  # as after a failover
+    for _ in range(2):
+        clock.advance(1)
+        assert rejected(breaker)
+    clock.advance(67)
+    assert not rejected(breaker)
+
+
+def test_evidence_of_many_threads_is_written_by_one(make_breaker, storage, events):
+    """640 failures of 32 threads at once are all counted, with few writes lost to each other."""
+    breaker = make_breaker(failure_threshold=10_000, minimum_calls=10_000)
+    permits = [breaker.admit(15.0) for _ in range(640)]
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda permit: breaker.record(permit, BAD), permits))
+    assert breaker.snapshot()["failure_count"] == 640
+    assert len(storage.operations) <= 2 * 640
+    assert events == []
+
+
+def test_interrupted_writer_leaves_its_work_to_the_next(breaker, storage, monkeypatch):
+    """Evidence that was being written when its thread was interrupted is not lost."""
+    permit = breaker.admit(15.0)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "compare_and_set", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            breaker.record(permit, BAD)
+    attempt(breaker, BAD)
+    assert breaker.state is State.OPEN
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])

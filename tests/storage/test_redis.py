@@ -247,13 +247,13 @@ def test_replica_can_be_read(start, make_redis):
     assert storage.read("a").circuit is None
 
 
-def test_key_that_is_no_circuit_of_ours_is_an_error(storage, redis_server):
-    """A key of another type in the circuit's place is left as it is."""
+def test_key_of_another_type_is_no_outage(storage, redis_server):
+    """What somebody put in a circuit's place reads as nothing, and a circuit can be written."""
     with redis_server.client() as client:
         client.set("flask-resilience:{shop:a}:circuit", "mine")
-        failure(storage)
-        failure(storage, "compare_and_set")
-        assert client.get("flask-resilience:{shop:a}:circuit") == b"mine"
+    assert storage.read("a").circuit is None
+    assert storage.compare_and_set("a", ABSENT, Circuit(failures=1), 60.0)[0]
+    assert storage.read("a").circuit == Circuit(failures=1)
 
 
 @pytest.mark.parametrize(
