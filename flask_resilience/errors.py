@@ -140,19 +140,39 @@ class CallRejectedError(ResilienceError):
 class CircuitOpenError(CallRejectedError):
     """The circuit of an upstream is open, so the call was not made.
 
+    Its ``args`` are its facts and its time, and all else is made of them when somebody asks: a
+    rejection is to cost nothing, and few of its messages are ever read.
+
     :param upstream: Whose circuit it is.
     :param retry_after: Until the circuit lets a trial through, in seconds; zero or more.
     :param last_failure: What the upstream's last failure was, as text.
     """
 
     code = default_code = "CIR-001"
+    args: tuple[str, float, str, float]
 
     def __init__(self, upstream: str, retry_after: float, last_failure: str) -> None:
-        # Nothing else: a rejection is to cost nothing, and few of its messages are ever read.
-        self.upstream = upstream
-        self.retry_after = retry_after
-        self.last_failure = last_failure
-        self.raised_at = time.time()
+        self.args = (upstream, retry_after, last_failure, time.time())
+
+    @property
+    def upstream(self) -> str:
+        """Return whose circuit it is."""
+        return self.args[0]
+
+    @property
+    def retry_after(self) -> float:
+        """Return how long until the circuit lets a trial through, in seconds; zero or more."""
+        return self.args[1]
+
+    @property
+    def last_failure(self) -> str:
+        """Return what the upstream's last failure was, as text."""
+        return self.args[2]
+
+    @property
+    def raised_at(self) -> float:  # type: ignore[override]  # made when it is asked for
+        """Return when it was made, in seconds since the epoch."""
+        return self.args[3]
 
     def __str__(self) -> str:
         return (

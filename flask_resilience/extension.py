@@ -25,7 +25,7 @@ from .policies.guarded_code import Breaker
 from .policies.registry import BreakerRegistry
 from .rules import UPSTREAM, Exceptions, Maybe, check
 from .settings import Settings, load_settings
-from .state import EXTENSION, State, current_state
+from .state import EXTENSION, State, current_state, of_current_app
 from .storage.default import ChosenStorage
 from .storage.memory import MemoryStorage
 from .storage.place import default_path
@@ -142,10 +142,10 @@ class Resilience:
         check("name", name, UPSTREAM)
         check("timeout", timeout, Maybe(SECONDS))
         check("ignore", ignore, Exceptions())
-        found = current_state().breaker(name) if has_app_context() else None
-        return Breaker(
-            lambda: found or current_state().breaker(name), ignore=ignore, timeout=timeout
-        )
+        if has_app_context():
+            found = current_state().breaker(name)
+            return Breaker(lambda: found, ignore=ignore, timeout=timeout)
+        return Breaker(of_current_app(name), ignore=ignore, timeout=timeout)
 
     def exempt(self, view: View) -> View:
         """Free a view from every limit; goes under ``@app.route``.

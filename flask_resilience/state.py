@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from flask import current_app
+from flask import Flask, current_app
+from werkzeug.local import LocalProxy
 
 from .inbound.limits import Limits
 from .outbound.session import ResilientSession
@@ -52,3 +53,23 @@ def current_state() -> State:
             "call Resilience().init_app(app) when you create it."
         )
     return cast("State", state)
+
+
+def of_current_app(name: str) -> Callable[[], CircuitBreaker]:
+    """Return what finds the circuit breaker before *name* of whatever app is serving.
+
+    That of the last app is remembered, which is the only one but in tests.
+    """
+    of_proxy = cast("LocalProxy[Flask]", current_app)._get_current_object  # noqa: SLF001  # documented
+    last: tuple[Flask | None, CircuitBreaker | None] = (None, None)
+
+    def find() -> CircuitBreaker:
+        nonlocal last
+        app = of_proxy()
+        known, breaker = last
+        if known is not app or breaker is None:
+            breaker = current_state().breaker(name)
+            last = (app, breaker)
+        return breaker
+
+    return find

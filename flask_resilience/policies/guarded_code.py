@@ -73,25 +73,7 @@ class Breaker:
 
         :raises CircuitOpenError: If the circuit is open; *function* was not called.
         """
-        breaker = self._find()
-        circuit = breaker.circuit
-        view, started = circuit.view, circuit.monotonic()
-        if started < view.passes_until:
-            permit = view.permit
-        elif started < view.rejects_until:
-            raise circuit.rejection(view, started)
-        else:
-            permit = breaker.admit(self._timeout)
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            breaker.record(permit, self._judge(error), circuit.monotonic() - started)
-            raise
-        if hasattr(result, "__await__"):  # nothing has come of it yet, and perhaps never will
-            breaker.release(permit)
-            return cast("T", self._awaited(result))
-        breaker.succeed(view, permit, started)
-        return result
+        return self._run(function, args, kwargs)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return *function* guarded, for use as a decorator.
@@ -110,18 +92,18 @@ class Breaker:
                 f"{name} is a generator function, which returns before it has done anything; "
                 "guard what it calls, or use the breaker as a with block inside it."
             )
-        call = self.call
+        run = self._run
         if iscoroutinefunction(function):
 
             @wraps(function)
             async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return await cast("Any", call(function, *args, **kwargs))
+                return await cast("Any", run(function, args, kwargs))
 
             return cast("Callable[P, T]", guarded_async)
 
         @wraps(function)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            return call(function, *args, **kwargs)
+            return run(function, args, kwargs)
 
         return guarded
 
@@ -133,7 +115,7 @@ class Breaker:
         breaker = self._find()
         view, started = breaker.circuit.view, breaker.circuit.monotonic()
         passes = started < view.passes_until
-        permit = view.permit if passes else breaker.admit(self._timeout)
+        permit = view.permit if passes else self._ask(breaker, view, started)
         _entered.set(_Entered(self, breaker, view, permit, started, _entered.get()))
         return self
 
@@ -213,6 +195,29 @@ class Breaker:
     def snapshot(self) -> dict[str, Any]:
         """Return what all workers know of the upstream, as JSON-ready values."""
         return self._find().snapshot()
+
+    def _run(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        """Call *function*; its arguments come packed, for to pass them on costs as much as this."""
+        breaker = self._find()
+        view, started = breaker.circuit.view, breaker.circuit.monotonic()
+        passes = started < view.passes_until
+        permit = view.permit if passes else self._ask(breaker, view, started)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            duration = breaker.circuit.monotonic() - started
+            breaker.record(permit, self._judge(error), duration)
+            raise
+        if hasattr(result, "__await__"):  # nothing has come of it yet, and perhaps never will
+            breaker.release(permit)
+            return cast("T", self._awaited(result))
+        breaker.succeed(view, permit, started)
+        return result
+
+    def _ask(self, breaker: CircuitBreaker, view: View, now: float) -> Permit:
+        if now < view.rejects_until:
+            raise breaker.circuit.rejection(view, now)
+        return breaker.admit(self._timeout)
 
     def _judge(self, error: BaseException) -> Verdict:
         if not isinstance(error, Exception) or isinstance(error, self._ignored):

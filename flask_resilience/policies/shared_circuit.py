@@ -96,8 +96,8 @@ class SharedCircuit:
         :param now: The clock's monotonic time.
         """
         self._rejected.add()
-        wait = max(0.0, view.retry_at - now)
-        return CircuitOpenError(self.upstream, wait, view.circuit.why_rejected)
+        wait = view.retry_at - now if view.retry_at > now else 0.0
+        return CircuitOpenError(self.upstream, wait, view.why_rejected)
 
     def claim(self, now: float) -> bool:
         """Say whether it falls to the caller to ask the storage, and not to another thread."""

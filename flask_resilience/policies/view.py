@@ -27,6 +27,7 @@ class View:
     :param passes_until: Until when calls pass unasked, as the circuit is closed and healthy.
     :param rejects_until: Until when calls are rejected unasked, as the circuit is open.
     :param retry_at: When those that are rejected may come back.
+    :param why_rejected: What they are told.
     :param permit: For those that pass.
     """
 
@@ -41,6 +42,7 @@ class View:
     passes_until: float = -inf
     rejects_until: float = -inf
     retry_at: float = -inf
+    why_rejected: str = ""
     permit: Permit = _FIRST_PERMIT
 
     @property
@@ -68,5 +70,6 @@ class View:
             passes_until=-inf if asking else passes_until,
             rejects_until=-inf if asking else rejects_until,
             retry_at=retry_at,
+            why_rejected=circuit.why_rejected,
             permit=Permit(circuit.generation),
         )

@@ -1,0 +1,21 @@
+"""Every row by its name; a row is made when it is to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..row import Row
+from .breaker_closed import breaker_closed
+from .breaker_open import breaker_open
+from .breaker_shared import breaker_shared, breaker_shared_steady
+from .breaker_threads import breaker_threads
+from .import_time import import_time
+
+ROWS: dict[str, Callable[[], Row]] = {
+    "breaker-closed": breaker_closed,
+    "breaker-open": breaker_open,
+    "breaker-shared": breaker_shared,
+    "breaker-shared-steady": breaker_shared_steady,
+    "breaker-threads": breaker_threads,
+    "import": import_time,
+}
