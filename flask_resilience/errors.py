@@ -16,8 +16,8 @@ Raised from HTTP calls, :class:`CircuitOpenError` is also a ``requests.Connectio
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timezone
+from time import time
 from typing import Any, ClassVar, TypeVar
 
 from .error_catalogue import CATALOGUE, ErrorEntry
@@ -41,7 +41,7 @@ class ResilienceError(Exception):
         super().__init__(message)
         self.code = code or self.default_code
         self.details = details
-        self.raised_at = time.time()
+        self.raised_at = time()
 
     @property
     def timestamp(self) -> datetime:
@@ -152,7 +152,7 @@ class CircuitOpenError(CallRejectedError):
     args: tuple[str, float, str, float]
 
     def __init__(self, upstream: str, retry_after: float, last_failure: str) -> None:
-        self.args = (upstream, retry_after, last_failure, time.time())
+        self.args = (upstream, retry_after, last_failure, time())
 
     @property
     def upstream(self) -> str:

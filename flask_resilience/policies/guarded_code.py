@@ -9,7 +9,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
-from ..errors import CallRejectedError
+from ..errors import CallRejectedError, CircuitOpenError
 from .breaker import CircuitBreaker
 from .circuit import Mode, Permit
 from .outcome import RELEASED, Outcome, Verdict
@@ -216,7 +216,8 @@ class Breaker:
 
     def _ask(self, breaker: CircuitBreaker, view: View, now: float) -> Permit:
         if now < view.rejects_until:
-            raise breaker.circuit.rejection(view, now)
+            breaker.circuit.count_rejection()
+            raise CircuitOpenError(breaker.upstream, view.retry_at - now, view.why_rejected)
         return breaker.admit(self._timeout)
 
     def _judge(self, error: BaseException) -> Verdict:

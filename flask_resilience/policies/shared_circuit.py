@@ -95,7 +95,7 @@ class SharedCircuit:
 
         :param now: The clock's monotonic time.
         """
-        self._rejected.add()
+        self.count_rejection()
         wait = view.retry_at - now if view.retry_at > now else 0.0
         return CircuitOpenError(self.upstream, wait, view.why_rejected)
 
@@ -258,6 +258,7 @@ class SharedCircuit:
         self._lock = threading.RLock()  # a stream let go may end within a collection in here
         self._claimed_until = -inf
         self._successes, self._rejected = Counter(), Counter()
+        self.count_rejection = self._rejected.add
         self._gathered_at = -inf
         self._submitted: deque[Step[None]] = deque()
         self._writing = False
