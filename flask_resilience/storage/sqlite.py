@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -28,11 +27,10 @@ from .sqlite_file import (
     open_file,
     put_away_if_corrupt,
 )
+from .sqlite_forks import at_work, close_before_forks
 
 CAPACITY = 1000
 IDLE_CONNECTIONS = 8
-PATIENCE = 0.2
-"""Seconds that a fork waits for connections that are in use."""
 
 SELECT = """
 SELECT version, circuit, expires_at FROM circuits WHERE namespace = ? AND key = ?
@@ -60,13 +58,9 @@ DELETE FROM circuits WHERE namespace = ? AND key IN (
 
 @dataclass(frozen=True, slots=True)
 class _Connections:
-    """One process's connections; each step on them is atomic, so there is no lock.
-
-    :param in_use: Holds one for each connection that is lent.
-    """
+    """One process's connections; each step on them is atomic, so there is no lock."""
 
     idle: deque[OpenFile] = field(default_factory=deque)
-    in_use: list[None] = field(default_factory=list)
 
     def close_idle(self) -> None:
         """Close what nobody uses."""
@@ -116,7 +110,7 @@ class SQLiteStorage:
         self._capacity = capacity
         self._offset: float | None = None
         self._connections = PerProcess(_Connections)
-        STORAGES[id(self)] = self
+        close_before_forks(self)
         weakref.finalize(self, _close_own, self._connections)
 
     @property
@@ -160,16 +154,6 @@ class SQLiteStorage:
         """Close this process's idle connections; the next use opens one."""
         self._connections.get().close_idle()
 
-    def let_go(self, end: float) -> None:
-        """Close this process's connections; those in use are waited for until *end*.
-
-        A forked process must find none open: SQLite would take the parent's locks for its own.
-        """
-        connections = self._connections.get()
-        while connections.in_use and time.monotonic() < end:
-            time.sleep(0.001)
-        connections.close_idle()
-
     def _now(self, file: OpenFile) -> float:
         return file.offset + self._clock.monotonic()
 
@@ -195,7 +179,7 @@ class SQLiteStorage:
         :raises StorageError: Instead of every error of SQLite and of the system.
         """
         try:
-            with self._lent() as file:
+            with at_work(), self._lent() as file:
                 yield file
         except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # the latter: odd rows
             kind = type(error).__name__
@@ -204,18 +188,14 @@ class SQLiteStorage:
     @contextmanager
     def _lent(self) -> Iterator[OpenFile]:
         connections = self._connections.get()
-        connections.in_use.append(None)
+        file = self._take(connections)
         try:
-            file = self._take(connections)
-            try:
-                yield file
-            except BaseException as error:
-                put_away_if_corrupt(self._path, file.identity, error)
-                file.connection.close()
-                raise
-            self._give_back(file, connections)
-        finally:
-            connections.in_use.pop()
+            yield file
+        except BaseException as error:
+            put_away_if_corrupt(self._path, file.identity, error)
+            file.connection.close()
+            raise
+        self._give_back(file, connections)
 
     def _take(self, connections: _Connections) -> OpenFile:
         """Return an idle connection to the file that is there now, or else a new one."""
@@ -248,18 +228,6 @@ class SQLiteStorage:
         return identity
 
 
-STORAGES: weakref.WeakValueDictionary[int, SQLiteStorage] = weakref.WeakValueDictionary()
-"""All there are in this process, to let go of before a fork."""
-
-
-def _before_fork() -> None:
-    end = time.monotonic() + PATIENCE
-    for reference in STORAGES.valuerefs():
-        storage = reference()
-        if storage is not None:
-            storage.let_go(end)
-
-
 def _close_own(connections: PerProcess[_Connections]) -> None:
     if (own := connections.made) is not None:
         own.close_idle()
@@ -268,7 +236,3 @@ def _close_own(connections: PerProcess[_Connections]) -> None:
 def _column(text: str) -> str:
     """Return *text* as SQLite takes it, whatever is in it; no two become the same."""
     return text.replace("\\", r"\\").encode("ascii", "backslashreplace").decode("ascii")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
