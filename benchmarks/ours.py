@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Flask
 
 from flask_resilience import Resilience
+from flask_resilience.circuits.breaker import CircuitBreaker
+from flask_resilience.circuits.circuit_storage import CircuitStorage
+from flask_resilience.circuits.guarded_code import Breaker
 from flask_resilience.clock import SYSTEM_CLOCK
 from flask_resilience.errors import CircuitOpenError, ConfigurationError
-from flask_resilience.policies.breaker import CircuitBreaker
 from flask_resilience.policies.circuit_breaker import CircuitBreakerPolicy
-from flask_resilience.policies.circuit_storage import CircuitStorage
-from flask_resilience.policies.guarded_code import Breaker
 from flask_resilience.storage.memory import MemoryStorage
 from flask_resilience.storage.outage import OutageGuard
 from flask_resilience.storage.url import open_storage

@@ -1,5 +1,6 @@
 """A resilience layer for Flask: identity, limits, outbound calls that hold, logs that tie them."""
 
+from .circuits.guarded_code import Breaker
 from .context import current_request_id
 from .errors import (
     CallRejectedError,
@@ -14,7 +15,6 @@ from .inbound.middleware import RequestIDMiddleware
 from .outbound.session import ResilientSession
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.client import ClientOptions
-from .policies.guarded_code import Breaker
 from .policies.retry import RetryPolicy
 from .telemetry.logging import configure_logging, get_logger
 

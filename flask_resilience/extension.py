@@ -10,6 +10,9 @@ from flask import Flask, has_app_context, request
 from flask.logging import default_handler
 from flask_limiter import Limiter
 
+from .circuits.circuit_storage import CircuitStorage
+from .circuits.guarded_code import Breaker
+from .circuits.registry import BreakerRegistry
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import ConfigurationError
 from .events import OnEvent, RequestFailed
@@ -19,10 +22,7 @@ from .inbound.problems import register_problems
 from .inbound.served import ERROR_TYPE_KEY
 from .outbound.errors import ESCAPING, problem_code
 from .outbound.session import ResilientSession
-from .policies.circuit_storage import CircuitStorage
 from .policies.client import SECONDS, ClientOptions
-from .policies.guarded_code import Breaker
-from .policies.registry import BreakerRegistry
 from .rules import UPSTREAM, Exceptions, Maybe, check
 from .settings import Settings, load_settings
 from .state import EXTENSION, State, current_state, of_current_app

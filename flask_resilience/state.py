@@ -9,10 +9,10 @@ from typing import cast
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
+from .circuits.breaker import CircuitBreaker
+from .circuits.registry import BreakerRegistry
 from .inbound.limits import Limits
 from .outbound.session import ResilientSession
-from .policies.breaker import CircuitBreaker
-from .policies.registry import BreakerRegistry
 from .settings import Settings
 from .telemetry.dispatch import Dispatcher
 

@@ -19,12 +19,14 @@ ROOMS = {
     "forks": set(),
     "rules": {"errors"},
     "policies": GROUND,
-    "storage": GROUND | {"policies"},
-    "outbound": GROUND | {"policies", "storage"},
+    "circuits": GROUND | {"policies"},
+    "storage": GROUND | {"policies", "circuits"},
+    "outbound": GROUND | {"policies", "circuits", "storage"},
     "inbound": GROUND,
     "telemetry": GROUND,
     "settings": GROUND | {"policies"},
-    "state": GROUND | {"settings", "policies", "inbound", "outbound", "storage", "telemetry"},
+    "state": GROUND
+    | {"settings", "policies", "circuits", "inbound", "outbound", "storage", "telemetry"},
     "testing": GROUND | {"state"},
 }
 ONLY_IN = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from flask_resilience.policies.guarded_code import Breaker
+from flask_resilience.circuits.guarded_code import Breaker
 
 from ..ours import make_app, make_breaker, within
 from ..peers import closed_peers, nothing

@@ -7,8 +7,8 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
+from flask_resilience.circuits.guarded_code import Breaker
 from flask_resilience.errors import CircuitOpenError
-from flask_resilience.policies.guarded_code import Breaker
 
 from ..ours import STAYS_OPEN, guard, make_breaker
 from ..peers import PEERS, Guard, nothing, opened, opened_peers, rejected

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TypeAlias
 
+from flask_resilience.circuits.circuit_storage import CircuitStorage, Reading
 from flask_resilience.policies.circuit import Circuit
-from flask_resilience.policies.circuit_storage import CircuitStorage, Reading
 from flask_resilience.storage.memory import MemoryStorage
 
 from ..ours import make_breaker, make_storage

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
+from ..circuits.breaker import CircuitBreaker
+from ..circuits.registry import BreakerRegistry
 from ..clock import Clock
 from ..errors import CircuitOpenError, DeadlineExceededError
 from ..events import OnEvent
-from ..policies.breaker import CircuitBreaker
 from ..policies.call import Call
 from ..policies.client import ClientOptions
 from ..policies.pipeline import Pipeline
-from ..policies.registry import BreakerRegistry
 from .errors import as_requests_error
 from .exchange import Exchange
 from .time_limits import TimeLimits

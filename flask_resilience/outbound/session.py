@@ -18,14 +18,14 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.adapters import BaseAdapter
 
+from ..circuits.circuit_storage import CircuitStorage
+from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
 from ..events import CallFinished, OnEvent, ignore_event, tell
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
-from ..policies.circuit_storage import CircuitStorage
 from ..policies.client import SECONDS, ClientOptions
 from ..policies.deadline import Deadline
-from ..policies.registry import BreakerRegistry
 from ..policies.retry import RetryPolicy
 from ..rules import Instance, Whole, check
 from ..storage.url import guarded_storage

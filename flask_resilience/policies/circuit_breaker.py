@@ -12,7 +12,7 @@
     any ── people ──▶ forced_open, disabled ── people, or the end they set ──▶ closed
 
 Steps take the time as an argument, read no clock, hold no lock and talk to no storage; how a
-process runs them is in :mod:`flask_resilience.policies.shared_circuit`.
+process runs them is in :mod:`flask_resilience.circuits.shared_circuit`.
 
 Source: M. T. Nygard, *Release It!*, 2nd ed., "Circuit Breaker"; resilience4j, "CircuitBreaker".
 """

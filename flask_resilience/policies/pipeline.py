@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from ..clock import Clock
 from ..errors import CircuitOpenError, DeadlineExceededError
 from ..events import AttemptFinished, OnEvent, RetryScheduled
-from .breaker import CircuitBreaker
 from .call import Call
-from .circuit import Permit
+from .circuit import Permit, State
 from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 
@@ -50,6 +49,33 @@ class Answer(Generic[T]):
         return cast("T", self.value)
 
 
+class Breaker(Protocol):
+    """What gives leave for attempts at one upstream, and learns what they came to."""
+
+    @property
+    def upstream(self) -> str:
+        """Return whom the attempts are made at."""
+
+    @property
+    def known_state(self) -> State:
+        """Return the circuit's state as far as is known, without asking anybody."""
+
+    def rejects(self) -> bool:
+        """Say whether an attempt made now would be rejected."""
+
+    def admit(self, timeout: float) -> Permit:
+        """Ask leave for one attempt that takes at most *timeout* seconds.
+
+        :raises CircuitOpenError: If the circuit rejects it.
+        """
+
+    def record(self, permit: Permit, verdict: Verdict, duration: float) -> None:
+        """Learn what the attempt came to, and how many seconds it took."""
+
+    def release(self, permit: Permit) -> None:
+        """Take back a permit whose attempt came to nothing that counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[T]):
     """One exchange that was made."""
@@ -71,7 +97,7 @@ class Pipeline(Generic[T]):
     """
 
     call: Call
-    breaker: CircuitBreaker
+    breaker: Breaker
     clock: Clock
     on_event: OnEvent
     timeout: float

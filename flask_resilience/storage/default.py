@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from ..circuits.circuit_storage import CircuitStorage, Reading
 from ..forks import begin_anew_when_forked
 from ..policies.circuit import Circuit
-from ..policies.circuit_storage import CircuitStorage, Reading
 
 
 class ChosenStorage:

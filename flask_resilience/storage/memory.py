@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from threading import RLock
 
+from ..circuits.circuit_storage import ABSENT, Reading
 from ..clock import SYSTEM_CLOCK, Clock
 from ..forks import begin_anew_when_forked
 from ..policies.circuit import Circuit
-from ..policies.circuit_storage import ABSENT, Reading
 
 CAPACITY = 1000
 

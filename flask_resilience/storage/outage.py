@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ..circuits.circuit_storage import CircuitStorage, Reading
 from ..clock import Clock
 from ..errors import StorageError
 from ..events import OnEvent, StorageDegraded, StorageRecovered
 from ..forks import begin_anew_when_forked
 from ..policies.circuit import NEW, Circuit
-from ..policies.circuit_storage import CircuitStorage, Reading
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0

@@ -19,9 +19,9 @@ from redis.exceptions import NoScriptError, RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from ..circuits.circuit_storage import Reading
 from ..errors import ConfigurationError, StorageError
 from ..policies.circuit import Circuit
-from ..policies.circuit_storage import Reading
 from ..rules import StorageURL, check
 from .encoding import decode, encode
 from .process import PerProcess

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..circuits.circuit_storage import ABSENT, Reading
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import StorageError
 from ..policies.circuit import Circuit
-from ..policies.circuit_storage import ABSENT, Reading
 from .encoding import decode, encode
 from .process import PerProcess
 from .sqlite_file import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from ..circuits.circuit_storage import CircuitStorage
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
 from ..events import OnEvent
-from ..policies.circuit_storage import CircuitStorage
 from ..rules import StorageURL, check
 from .memory import MemoryStorage
 from .outage import OutageGuard

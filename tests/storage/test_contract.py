@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.policies.circuit import Circuit, Control, Mode, State, Transition, Trial
-from flask_resilience.policies.circuit_storage import ABSENT
 from flask_resilience.policies.window import Bucket, Window
 from flask_resilience.testing import FakeClock
 from tests.servers import run_python

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.policies.circuit import Circuit
-from flask_resilience.policies.circuit_storage import ABSENT
 from flask_resilience.storage.memory import MemoryStorage
 from tests.servers import run_python
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import StorageError
+from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.events import StorageDegraded, StorageRecovered
 from flask_resilience.policies.circuit import NEW
-from flask_resilience.policies.circuit_storage import ABSENT
 from flask_resilience.storage.memory import MemoryStorage
 from flask_resilience.storage.outage import PROBE_TIMEOUT, OutageGuard, start_thread
 

@@ -12,9 +12,9 @@ from threading import Thread
 import pytest
 import redis
 
+from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.errors import ConfigurationError, StorageError
 from flask_resilience.policies.circuit import Circuit
-from flask_resilience.policies.circuit_storage import ABSENT
 from flask_resilience.storage.redis import RedisStorage, Target
 from tests.servers import CERTIFICATE, PATIENCE, RedisServer, Sentinel, free_port
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.clock import SystemClock
 from flask_resilience.errors import StorageError
 from flask_resilience.policies.circuit import Circuit
-from flask_resilience.policies.circuit_storage import ABSENT
 from flask_resilience.storage import sqlite_file
 from flask_resilience.storage.sqlite import SQLiteStorage
 from flask_resilience.testing import FakeClock

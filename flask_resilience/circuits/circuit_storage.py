@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from ..errors import StorageError
-from .circuit import Circuit
+from ..policies.circuit import Circuit
 
 ABSENT = ""
 """The version of a key that holds nothing."""

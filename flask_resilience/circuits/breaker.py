@@ -1,7 +1,7 @@
 """A circuit breaker in use: leave for attempts, what they came to, and what people decide.
 
 The rules are in :mod:`flask_resilience.policies.circuit_breaker`; what keeps in step with other
-processes is in :mod:`flask_resilience.policies.shared_circuit`.
+processes is in :mod:`flask_resilience.circuits.shared_circuit`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from ..clock import Clock
 from ..errors import CircuitOpenError, ConfigurationError
 from ..events import OnEvent
+from ..policies.circuit import Circuit, Control, Evidence, Mode, Permit, State
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.outcome import RELEASED, SUCCEEDED, Outcome, Verdict
+from ..policies.snapshot import snapshot
 from ..rules import Maybe, Number, Text, check
-from .circuit import Circuit, Control, Evidence, Mode, Permit, State
-from .circuit_breaker import CircuitBreakerPolicy
 from .circuit_storage import CircuitStorage, NoStorage
 from .gate import Gate
-from .outcome import RELEASED, SUCCEEDED, Outcome, Verdict
 from .shared_circuit import SharedCircuit
-from .snapshot import snapshot
 from .view import View
 
 LEASE_MARGIN = 1.0

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import CallRejectedError, CircuitOpenError
+from ..policies.circuit import Mode, Permit
+from ..policies.outcome import RELEASED, Outcome, Verdict
 from .breaker import CircuitBreaker
-from .circuit import Mode, Permit
-from .outcome import RELEASED, Outcome, Verdict
 from .view import View
 
 P = ParamSpec("P")

@@ -9,9 +9,9 @@ from typing import TypeAlias
 from ..clock import Clock
 from ..events import OnEvent
 from ..forks import begin_anew_when_forked
+from ..policies.circuit import State
+from ..policies.circuit_breaker import CircuitBreakerPolicy
 from .breaker import CircuitBreaker
-from .circuit import State
-from .circuit_breaker import CircuitBreakerPolicy
 from .circuit_storage import CircuitStorage
 
 MOST_CIRCUITS = 1000

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import CircuitOpenError, ConfigurationError
+from flask_resilience.circuits.guarded_code import Breaker
 from flask_resilience.policies.circuit import Mode, State
-from flask_resilience.policies.guarded_code import Breaker
 from flask_resilience.policies.outcome import RELEASED
-from tests.policies.attempts import (
+from tests.circuits.attempts import (
     BAD,
     GOOD,
     LET_GO,

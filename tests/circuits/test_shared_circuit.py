@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import CircuitBreakerPolicy, CircuitOpenError, StorageError
-from flask_resilience.policies.breaker import CircuitBreaker
+from flask_resilience.circuits.breaker import CircuitBreaker
+from flask_resilience.circuits.guarded_code import Breaker
+from flask_resilience.circuits.view import SYNC_SECONDS
 from flask_resilience.policies.circuit import Mode, State
-from flask_resilience.policies.guarded_code import Breaker
-from flask_resilience.policies.view import SYNC_SECONDS
-from tests.policies.attempts import BAD, GOOD, attempt, changes, rejected, trip
+from tests.circuits.attempts import BAD, GOOD, attempt, changes, rejected, trip
 
 
 def test_new_process_rejects_its_first_call(make_breaker):

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import CircuitBreakerPolicy
+from flask_resilience.circuits.registry import BreakerRegistry
 from flask_resilience.policies.circuit import State
-from flask_resilience.policies.registry import BreakerRegistry
-from tests.policies.attempts import attempt, trip
+from tests.circuits.attempts import attempt, trip
 
 POLICY = CircuitBreakerPolicy(failure_threshold=2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from flask_resilience.policies.counter import Counter
+from flask_resilience.circuits.counter import Counter
 
 
 def test_take_returns_what_is_new():

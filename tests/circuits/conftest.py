@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_resilience import CircuitBreakerPolicy, StorageError
-from flask_resilience.policies.breaker import CircuitBreaker
+from flask_resilience.circuits.breaker import CircuitBreaker
 from flask_resilience.storage.memory import MemoryStorage
 
 

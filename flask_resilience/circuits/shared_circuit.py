@@ -23,13 +23,13 @@ from ..clock import Clock
 from ..errors import CircuitOpenError, StorageError
 from ..events import CircuitChanged, OnEvent, tell
 from ..forks import begin_anew_when_forked
-from .circuit import NEW, Circuit, Permit, Tally, Transition
-from .circuit_breaker import CircuitBreakerPolicy
+from ..policies.circuit import NEW, Circuit, Permit, Tally, Transition
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.retention import time_to_live
+from ..policies.window import CLOCK_SLACK
 from .circuit_storage import CircuitStorage, Reading
 from .counter import Counter
-from .retention import time_to_live
 from .view import SYNC_SECONDS, View
-from .window import CLOCK_SLACK
 
 MOST_TRIES = 64
 """How often a step is taken again because others wrote; then the circuit goes on here alone."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-from .circuit import NEW, Circuit, Permit
-from .circuit_breaker import CircuitBreakerPolicy
+from ..policies.circuit import NEW, Circuit, Permit
+from ..policies.circuit_breaker import CircuitBreakerPolicy
 from .circuit_storage import ABSENT
 
 SYNC_SECONDS = 0.25

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import CircuitOpenError
+from flask_resilience.circuits.guarded_code import Breaker, _entered
 from flask_resilience.policies.circuit import State
-from flask_resilience.policies.guarded_code import Breaker, _entered
 
 
 class LedgerError(Exception):

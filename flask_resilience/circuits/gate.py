@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .circuit import Circuit, Evidence, Permit, State
-from .outcome import Outcome
+from ..policies.circuit import Circuit, Evidence, Permit, State
+from ..policies.outcome import Outcome
 from .shared_circuit import SharedCircuit
 
 

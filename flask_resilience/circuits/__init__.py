@@ -1,0 +1,1 @@
+"""Circuits in use: how one process steps the circuit that it shares with others."""
