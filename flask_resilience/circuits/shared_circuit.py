@@ -109,7 +109,7 @@ class SharedCircuit:
 
     def sync(self) -> Circuit:
         """Carry what was gathered to the storage, and return what it holds."""
-        return self.apply(lambda circuit, now: (circuit, circuit))
+        return self.apply(_as_it_is)
 
     def submit(self, step: Step[None]) -> None:
         """Apply *step*, now or by the thread that is just applying another one."""
@@ -146,7 +146,12 @@ class SharedCircuit:
 
         :raises StorageError: If the storage cannot be asked.
         """
-        return self._apply_shared(step, self._take())
+        tally = self._take()
+        try:
+            return self._apply_shared(step, tally)
+        except StorageError:
+            self._apply_alone(_as_it_is, tally)
+            raise
 
     def ask_each_time(self, asking: bool) -> None:
         """Let no call pass or be rejected without being asked about, or let them again."""
@@ -268,6 +273,10 @@ class SharedCircuit:
         for transition in after.transitions:
             if transition.generation > before.generation:
                 tell(self._on_event, _event(self.upstream, transition, storage))
+
+
+def _as_it_is(circuit: Circuit, now: float) -> tuple[Circuit, Circuit]:
+    return circuit, circuit
 
 
 def _event(upstream: str, transition: Transition, storage: str) -> CircuitChanged:

@@ -202,13 +202,13 @@ class CircuitBreakerPolicy:
         return self._close(self.tick(circuit, now), now, reason or "closed", actor)
 
     def reset(self, circuit: Circuit, now: float, actor: str, reason: str) -> Circuit:
-        """Return the circuit as new but for its generation, and for who did that."""
+        """Return the circuit as new but for its generation, and the transitions up to this one."""
         closed = self.close(circuit, now, actor, reason or "reset")
         return replace(
             NEW,
             generation=closed.generation,
             since=now,
-            transitions=closed.transitions[-1:],
+            transitions=closed.transitions,
         )
 
     def retry_after(self, circuit: Circuit, now: float) -> float:

@@ -182,12 +182,12 @@ class TestPeople:
         assert breaker.state is State.CLOSED
 
     def test_reset_forgets(self, breaker):
-        """After a reset the snapshot shows nothing but the reset."""
+        """After a reset the snapshot shows nothing but the history, and the reset in it."""
         trip(breaker)
         breaker.reset(actor="bob", reason="new host")
         told = breaker.snapshot()
         assert (told["calls"], told["last_failure"], told["rejected_total"]) == (0, None, 0)
-        assert [one["reason"] for one in told["transitions"]] == ["new host"]
+        assert [one["reason"] for one in told["transitions"]] == ["503", "new host"]
 
     def test_mode_of_the_settings_disables(self, make_breaker, storage):
         """A breaker disabled by its settings asks no storage, and nobody can open it."""

@@ -321,6 +321,15 @@ class TestOutage:
         attempt(breaker)
         assert breaker.snapshot()["calls"] == 6
 
+    def test_refused_decision_loses_no_count(self, breaker, storage, clock):
+        """What was gathered before a decision that could not be told is not lost with it."""
+        for _ in range(5):
+            attempt(breaker)
+        storage.failing = True
+        with pytest.raises(StorageError):
+            breaker.force(Mode.FORCED_OPEN, actor="ana", reason="")
+        assert breaker.snapshot()["calls"] == 5
+
     def test_decision_of_people_is_for_all_or_none(self, make_breaker, storage, clock):
         """What others would not hear of is refused, and nothing has changed."""
         one, other = make_breaker(), make_breaker()

@@ -378,6 +378,17 @@ def test_reset_forgets_all_but_the_generation():
     assert POLICY.record(reset, TRIAL, BAD, NOW) == reset
 
 
+def test_reset_tells_what_time_did_before():
+    """A circuit whose time was over when it was reset tells of both transitions."""
+    circuit = POLICY.reset(forced(Mode.FORCED_OPEN, NOW + 30), NOW + 40, "bob", "")
+    told = [(one.to_state, one.reason) for one in circuit.transitions]
+    assert told == [
+        (State.FORCED_OPEN, "forced_open: drill"),
+        (State.CLOSED, "forced_open ended"),
+        (State.CLOSED, "reset"),
+    ]
+
+
 def test_observed_circuit_goes_through_its_states():
     """Looking on, a circuit opens, probes and closes as it would, and turns nobody away."""
     policy = CircuitBreakerPolicy(failure_threshold=2, mode="observe")
