@@ -60,14 +60,15 @@ _ENTRIES = (
     ErrorEntry(
         code="CIR-001",
         title="Circuit open",
-        detail="A service this one depends on failed too often and is left alone for a while.",
+        detail="A service this one depends on is left alone for a while.",
         category="upstream",
         severity="warning",
         http_status=503,
         recoverable=True,
         troubleshooting=(
-            "The upstream failed too often. Wait for Retry-After, then see its last failure "
-            "in the log lines 'circuit_breaker.transition' and 'http.client.attempt'."
+            "The upstream failed too often, or somebody opened its circuit. See who or why in the "
+            "log line 'circuit_breaker.transition', and what failed in 'http.client.attempt'; wait "
+            "for Retry-After."
         ),
     ),
     ErrorEntry(

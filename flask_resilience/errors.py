@@ -145,7 +145,7 @@ class CircuitOpenError(CallRejectedError):
 
     :param upstream: Whose circuit it is.
     :param retry_after: Until the circuit lets a trial through, in seconds; zero or more.
-    :param last_failure: What the upstream's last failure was, as text.
+    :param last_failure: What the upstream's last failure was, or who opened the circuit, as text.
     """
 
     code = default_code = "CIR-001"
@@ -177,7 +177,7 @@ class CircuitOpenError(CallRejectedError):
     def __str__(self) -> str:
         return (
             f"The circuit of {self.upstream} is open for another {self.retry_after:.1f} s "
-            f"(last failure: {self.last_failure}); nothing was sent."
+            f"(cause: {self.last_failure}); nothing was sent."
         )
 
     @property

@@ -112,12 +112,14 @@ class StorageDegraded:
     :param storage: Which it is, as a URL without a password.
     :param used_for: What it holds: ``circuits``.
     :param error_type: Class of the exception that began the outage.
+    :param error_message: What it said, without a password.
     :param mode: What takes its place: ``process``.
     """
 
     storage: str
     used_for: str
     error_type: str
+    error_message: str = ""
     mode: str = "process"
 
 

@@ -46,7 +46,7 @@ class Number:
 
     def __str__(self) -> str:
         of_unit = f" of {self.unit}" if self.unit else ""
-        return f"a number{of_unit} from {self.low:g} to {self.high:g}"
+        return f"a number{of_unit} from {self.low:.15g} to {self.high:.15g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +225,8 @@ class StorageURL:
         )
 
 
+LONGEST_SHOWN = 200
+"""Characters of a wrong value that its error shows."""
 LOG_FORMAT = OneOf("json", "console", "off")
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
@@ -259,7 +261,8 @@ def _without_secrets(value: object, rule: Rule, error: Exception) -> str:
     if isinstance(rule, Named):
         return f"a {type(value).__name__}{error}"
     shown = re.sub(r"(['\"](?:\w[\w+.-]*:/*)?).*@", r"\1[redacted]@", repr(value))
-    return re.sub(r"\?\S*(?=['\"]$)", "?[redacted]", shown)
+    shown = re.sub(r"\?\S*(?=['\"]$)", "?[redacted]", shown)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
 
 
 def check_fields(values: Any) -> None:

@@ -56,7 +56,7 @@ def test_message_is_made_from_the_facts():
     """The sentence names upstream, time and failure, and the facts are there for machines."""
     error = CircuitOpenError("billing", 12.04, "503")
     assert str(error) == (
-        "The circuit of billing is open for another 12.0 s (last failure: 503); nothing was sent."
+        "The circuit of billing is open for another 12.0 s (cause: 503); nothing was sent."
     )
     assert error.details == {"upstream": "billing", "retry_after": 12.04, "last_failure": "503"}
 

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from contextvars import copy_context
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,10 @@ def run(page: Path) -> list[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as output:
         patch.setattr(SystemClock, "sleep", lambda clock, seconds: None)
         patch.setattr(time, "time", lambda: now)
-        exec(compile("\n".join(program), page, "exec"), names)  # noqa: S102  # our own pages
+        own = copy_context()  # a page may push an app's context and leave it
+        own.run(exec, compile("\n".join(program), page, "exec"), names)
         for name in [name for name in names if name.startswith("test_")]:
-            names[name]()
+            own.run(names[name])
     lines = output.getvalue().splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
 

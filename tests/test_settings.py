@@ -243,6 +243,13 @@ def test_user_part_of_a_url_is_not_shown(settings):
     assert "hunter2" not in str(raised.value.to_dict())
 
 
+def test_long_value_is_cut():
+    """An error shows the beginning of a long value."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(namespace="x" * 5000)
+    assert len(str(raised.value)) < 400
+
+
 def test_key_in_lower_case_is_unknown():
     """A key that Flask would not find in any case is no silent nothing."""
     with pytest.raises(ConfigurationError, match=r"RESILIENCE_timeout .*RESILIENCE_TIMEOUT"):

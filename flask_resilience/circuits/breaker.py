@@ -7,8 +7,9 @@ processes is in :mod:`flask_resilience.circuits.shared_circuit`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +29,26 @@ from .view import View
 LEASE_MARGIN = 1.0
 """Seconds a trial's lease outlives the attempt's own timeout."""
 NOTHING = Evidence(Outcome.IGNORED)
+NESTED = Permit(generation=-1)
+"""For what is guarded within a trial of the same circuit: it passes, and the trial counts."""
+
+trials: ContextVar[tuple[tuple[SharedCircuit, Permit], ...]] = ContextVar(
+    "flask_resilience_trials", default=()
+)
+"""The trials that are being made in this context."""
 ACTOR = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")
 REASON = Text(r"[^\r\n]{0,255}", "at most 255 characters on one line")
 AN_END = Maybe(Number(0.001, 31_536_000, "seconds"))
+
+
+def begin_trial(circuit: SharedCircuit, permit: Permit) -> None:
+    """Note that what runs from now on in this context is a trial."""
+    trials.set((*trials.get(), (circuit, permit)))
+
+
+def end_trial(permit: Permit) -> None:
+    """Note that the trial is over."""
+    trials.set(tuple(one for one in trials.get() if one[1] is not permit))
 
 
 class CircuitBreaker:
@@ -88,18 +106,24 @@ class CircuitBreaker:
         lease = (self.timeout if timeout is None else timeout) + LEASE_MARGIN
         if self._abandoned:
             self._release_abandoned()
-        if self._host_gate is None:
-            return self._gate.admit(lease)
-        self.circuit.look()
-        gate = self._host
-        if gate is None:
-            return self._gate.admit(lease)
-        host = gate.admit(lease)
         try:
-            return replace(self._gate.admit(lease), host=host)
+            return self._admit(lease)
         except CircuitOpenError:
-            gate.record(host, NOTHING)
+            if self._is_within_trial():
+                return NESTED
             raise
+
+    @contextmanager
+    def within(self, permit: Permit) -> Iterator[None]:
+        """Let what is guarded by the same circuit pass while the block runs, if it is a trial."""
+        if permit.trial is None:
+            yield
+            return
+        begin_trial(self.circuit, permit)
+        try:
+            yield
+        finally:
+            end_trial(permit)
 
     def record(self, permit: Permit, verdict: Verdict, duration: float = 0.0) -> None:
         """Let the circuit learn what the attempt came to, and how many seconds it took."""
@@ -167,7 +191,8 @@ class CircuitBreaker:
     def snapshot(self) -> dict[str, Any]:
         """Return what is known now, with what was gathered here, as JSON-ready values."""
         circuit = self.circuit.sync()
-        return snapshot(self.upstream, self.policy, circuit, self.circuit.now)
+        told = snapshot(self.upstream, self.policy, circuit, self.circuit.now)
+        return {**told, "storage": self.circuit.storage.address}
 
     def _decide(self, actor: str, reason: str, step: Callable[[Circuit, float], Circuit]) -> None:
         check("actor", actor, ACTOR)
@@ -180,6 +205,26 @@ class CircuitBreaker:
             )
         self.circuit.apply_for_all(lambda circuit, now: (step(circuit, now), None))
         self._drop_host()
+
+    def _admit(self, lease: float) -> Permit:
+        if self._host_gate is None:
+            return self._gate.admit(lease)
+        self.circuit.look()
+        gate = self._host
+        if gate is None:
+            return self._gate.admit(lease)
+        host = gate.admit(lease)
+        try:
+            return replace(self._gate.admit(lease), host=host)
+        except CircuitOpenError:
+            gate.record(host, NOTHING)
+            raise
+
+    def _is_within_trial(self) -> bool:
+        circuit = self.circuit.view.circuit
+        return any(
+            owner is self.circuit and circuit.holds(permit) for owner, permit in trials.get()
+        )
 
     @property
     def _counts_host_faults(self) -> bool:

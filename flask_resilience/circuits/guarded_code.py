@@ -6,17 +6,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from types import TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import CallRejectedError, CircuitOpenError
 from ..policies.circuit import Mode, Permit
 from ..policies.outcome import RELEASED, Outcome, Verdict
-from .breaker import CircuitBreaker
+from .breaker import CircuitBreaker, begin_trial, end_trial, trials
 from .view import View
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+UNFINISHED = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 
 
 class _Entered(NamedTuple):
@@ -72,6 +75,8 @@ class Breaker:
         """Return what *function* returns; of a coroutine function, a coroutine to await.
 
         :raises CircuitOpenError: If the circuit is open; *function* was not called.
+        :raises TypeError: If it cannot be called, or returns a generator, of which nothing has been
+            done yet.
         """
         return self._run(function, args, kwargs)
 
@@ -116,6 +121,8 @@ class Breaker:
         view, started = breaker.circuit.view, breaker.circuit.monotonic()
         passes = started < view.passes_until
         permit = view.permit if passes else self._ask(breaker, view, started)
+        if permit.trial is not None:
+            begin_trial(breaker.circuit, permit)
         _entered.set(_Entered(self, breaker, view, permit, started, _entered.get()))
         return self
 
@@ -130,6 +137,8 @@ class Breaker:
         if entered is None:
             return  # left in another context than entered; a trial's lease will end
         _, breaker, view, permit, started, _ = entered
+        if permit.trial is not None:
+            end_trial(permit)
         if error is None:
             breaker.succeed(view, permit, started)
         else:
@@ -203,27 +212,41 @@ class Breaker:
         passes = started < view.passes_until
         permit = view.permit if passes else self._ask(breaker, view, started)
         try:
-            result = function(*args, **kwargs)
+            if permit.trial is None:
+                result = function(*args, **kwargs)
+            else:
+                with breaker.within(permit):
+                    result = function(*args, **kwargs)
         except BaseException as error:
             duration = breaker.circuit.monotonic() - started
-            breaker.record(permit, self._judge(error), duration)
+            breaker.record(permit, self._judge(error, function), duration)
             raise
-        if hasattr(result, "__await__"):  # nothing has come of it yet, and perhaps never will
-            breaker.release(permit)
-            return cast("T", self._awaited(result))
+        if result.__class__ in UNFINISHED or hasattr(result, "__await__"):
+            breaker.release(permit)  # nothing has come of it yet, and perhaps never will
+            return cast("T", self._finished_later(result))
         breaker.succeed(view, permit, started)
         return result
 
     def _ask(self, breaker: CircuitBreaker, view: View, now: float) -> Permit:
-        if now < view.rejects_until:
+        if now < view.rejects_until and not trials.get():
             breaker.circuit.count_rejection()
             raise CircuitOpenError(breaker.upstream, view.retry_at - now, view.why_rejected)
         return breaker.admit(self._timeout)
 
-    def _judge(self, error: BaseException) -> Verdict:
+    def _judge(self, error: BaseException, function: object = type) -> Verdict:
         if not isinstance(error, Exception) or isinstance(error, self._ignored):
             return RELEASED
+        if not callable(function):
+            return RELEASED  # a mistake of the caller, as in call(f(x)) for call(f, x)
         return Verdict(outcome=Outcome.FAILURE, failed=True, error_type=type(error).__name__)
+
+    def _finished_later(self, result: Any) -> Any:
+        if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+            raise TypeError(
+                f"{result.__qualname__} is a generator, of which nothing has been done yet; guard "
+                "what it calls, or use the breaker as a with block inside it."
+            )
+        return self._awaited(result)
 
     async def _awaited(self, waiting: Awaitable[Any]) -> Any:
         try:

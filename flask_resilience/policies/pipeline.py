@@ -8,6 +8,7 @@ The call's deadline lies around all of it. An exchange is any callable that make
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar, cast
@@ -71,6 +72,9 @@ class Breaker(Protocol):
 
     def record(self, permit: Permit, verdict: Verdict, duration: float) -> None:
         """Learn what the attempt came to, and how many seconds it took."""
+
+    def within(self, permit: Permit) -> AbstractContextManager[None]:
+        """Return a context in which what the same circuit guards is part of the attempt."""
 
     def release(self, permit: Permit) -> None:
         """Take back a permit whose attempt came to nothing that counts."""
@@ -174,7 +178,8 @@ class Pipeline(Generic[T]):
         self.call.attempts += 1
         started = self.clock.monotonic()
         try:
-            answer = self._exchange(number)
+            with self.breaker.within(permit):
+                answer = self._exchange(number)
             self._settle_when_read(answer, number, permit, started)
         except BaseException:
             self.breaker.release(permit)

@@ -140,7 +140,12 @@ class OutageGuard:
             self._error, self._down_since = error, now
             self._pause, self._probe_at = FIRST_PAUSE, now + FIRST_PAUSE
         self._on_event(
-            StorageDegraded(storage=self.address, used_for="circuits", error_type=error.error_type)
+            StorageDegraded(
+                storage=self.address,
+                used_for="circuits",
+                error_type=error.error_type,
+                error_message=error.reason,
+            )
         )
 
     def _come_back(self) -> None:

@@ -102,6 +102,7 @@ def _degraded(event: StorageDegraded) -> tuple[str, str, dict[str, Any]]:
         "storage": event.storage,
         "used_for": event.used_for,
         "error_type": event.error_type,
+        "error_message": event.error_message,
         "mode": event.mode,
     }
     return "storage.degraded", "warning", fields

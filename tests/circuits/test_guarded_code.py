@@ -37,6 +37,16 @@ async def give_later(value, *, error=None):
     return give(value, error=error)
 
 
+def generator():
+    """Yield nothing of use."""
+    yield 1
+
+
+async def async_generator():
+    """Yield nothing of use."""
+    yield 1
+
+
 def by_call(guard, value, **options):
     """Run guarded code through ``call``."""
     return guard.call(give, value, **options)
@@ -229,6 +239,50 @@ def test_future_is_judged_when_it_is_awaited(guard):
     assert (guard.snapshot()["calls"], guard.snapshot()["failure_count"]) == (2, 1)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_guard_within_itself_is_one_trial(guard, breaker, clock, way):
+    """Code that is guarded twice by one circuit passes in a trial, and closes it."""
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            guard.call(give, 5, error=LedgerError())
+    clock.advance(66)
+    with guard:
+        assert way(guard, 5) == 5
+        assert breaker.state is State.HALF_OPEN
+    assert breaker.state is State.CLOSED
+
+
+def test_trial_opens_no_way_for_others(guard, clock):
+    """Who is not within the trial is rejected while it is out, and so is the next call after it."""
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            guard.call(give, 5, error=LedgerError())
+    clock.advance(66)
+    with guard, ThreadPoolExecutor(1) as pool, pytest.raises(CircuitOpenError):
+        pool.submit(guard.call, give, 5).result()
+    with pytest.raises(LedgerError):
+        guard.call(give, 5, error=LedgerError())
+    guard.open(actor="ana")
+    with pytest.raises(CircuitOpenError):
+        guard.call(give, 5)
+
+
+@pytest.mark.parametrize("function", [generator, async_generator])
+def test_generator_cannot_be_called_through_a_guard(guard, function):
+    """A call that has done nothing yet is refused, and counts nothing."""
+    with pytest.raises(TypeError, match="is a generator"):
+        guard.call(function)
+    assert guard.snapshot()["calls"] == 0
+
+
+def test_result_given_for_a_function_is_no_failure_of_the_upstream(guard):
+    """``call(f(x))`` for ``call(f, x)`` raises, and does not open the circuit."""
+    for _ in range(5):
+        with pytest.raises(TypeError, match="not callable"):
+            guard.call(give(None))
+    assert guard.snapshot()["failure_count"] == 0
+
+
 def test_what_cannot_be_called_is_refused(guard):
     """A decorator in the wrong order is a mistake that is told when it is made."""
     with pytest.raises(TypeError, match="below @classmethod"):
@@ -271,16 +325,6 @@ def test_decorated_function_keeps_its_face(guard):
     assert guard(give).__doc__ == give.__doc__
     assert inspect.iscoroutinefunction(guard(give_later))
     assert not inspect.iscoroutinefunction(guard(give))
-
-
-def generator():
-    """Yield nothing of use."""
-    yield 1
-
-
-async def async_generator():
-    """Yield nothing of use."""
-    yield 1
 
 
 @pytest.mark.parametrize("function", [generator, async_generator])

@@ -89,7 +89,10 @@ def test_outage_is_told_once_and_asked_about_once(guard, storage, events):
     assert storage.asked == 1
     assert events == [
         StorageDegraded(
-            storage="memory://", used_for="circuits", error_type="ConnectionRefusedError"
+            storage="memory://",
+            used_for="circuits",
+            error_type="ConnectionRefusedError",
+            error_message="told to",
         )
     ]
 

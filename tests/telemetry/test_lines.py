@@ -135,7 +135,7 @@ def test_durations_are_milliseconds():
             "storage actor",
             id="circuit",
         ),
-        pytest.param(DEGRADED, "storage used_for error_type mode", id="storage down"),
+        pytest.param(DEGRADED, "storage used_for error_type error_message mode", id="storage down"),
         pytest.param(RECOVERED, "storage used_for mode down_ms", id="storage back"),
         pytest.param(
             REQUEST,
