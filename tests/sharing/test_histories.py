@@ -141,7 +141,8 @@ class World:
 
     def seen(self):
         """Return what each process is shown, and what was admitted and told so far."""
-        return [one.snapshot() for one in self.breakers], self.admitted, self.told()
+        shown = [{**one.snapshot(), "storage": "any"} for one in self.breakers]
+        return shown, self.admitted, self.told()
 
     def told(self):
         """Return the transitions that were told of."""
