@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from tests.servers import free_port
+
 APP = """
 from flask import Flask, Response
 from flask_resilience import Resilience, current_request_id, get_logger
@@ -38,13 +40,6 @@ SERVERS = [
     pytest.param(["gunicorn", "-w", "2", "--threads", "4"], id="gunicorn, two threaded workers"),
     pytest.param(["flask", "--app", "served"], id="development server"),
 ]
-
-
-def free_port():
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until_it_listens(process, port):

@@ -82,7 +82,7 @@ class CircuitBreaker:
     @property
     def state(self) -> State:
         """Return the state a call would meet now."""
-        self._gate.circuit.look()
+        self.circuit.look()
         return self.known_state
 
     @property

@@ -21,12 +21,6 @@ class Gate:
         self.circuit = circuit
 
     @property
-    def state(self) -> State:
-        """Return the state a call would meet now."""
-        self.circuit.look()
-        return self.known_state
-
-    @property
     def known_state(self) -> State:
         """Return the state as far as is known, without asking anybody."""
         return self.circuit.policy.tick(self.circuit.view.circuit, self.circuit.now).state

@@ -252,7 +252,7 @@ class SharedCircuit:
             view = self.view
             return Tally(
                 generation=view.circuit.generation,
-                at=view.since + view.offset,
+                at=max(view.since, self._gathered_at - SYNC_SECONDS) + view.offset,
                 until=self._gathered_at + view.offset,
                 successes=self._successes.take(),
                 rejected=self._rejected.take(),

@@ -25,6 +25,7 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
+from ..errors import CallRejectedError
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
 from .idempotency import IDEMPOTENCY_HEADER
@@ -115,11 +116,13 @@ def refusal(
 
 
 def is_upstream_failure(error: BaseException) -> bool:
-    """Say whether *error* speaks of the upstream, and not of a mistake made on this side.
+    """Say whether *error* speaks of the upstream, and not of a mistake or rejection on this side.
 
     ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too, and names
     two of its own classes alike: an ``InvalidHeader`` made of urllib3's was in the answer.
     """
+    if isinstance(error, CallRejectedError):
+        return False
     if any(isinstance(cause, InvalidHeader) for cause in chain(error)):
         return True
     if isinstance(error, (ValueError, UnrewindableBodyError)):

@@ -94,7 +94,7 @@ class Tally:
     """What a process gathered since it last looked at the shared circuit.
 
     :param generation: The circuit's when the successes were gathered.
-    :param at: When it began to gather.
+    :param at: When it began to gather; only meant where there are successes, as is *until*.
     :param until: When the last success came.
     """
 

@@ -21,10 +21,10 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from ..circuits.circuit_storage import Reading
 from ..errors import ConfigurationError, StorageError
+from ..forks import PerProcess
 from ..policies.circuit import Circuit
 from ..rules import StorageURL, check
 from .encoding import decode, encode
-from .process import PerProcess
 
 CONNECT_TIMEOUT = 0.1
 TIMEOUT = 0.05

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from ..circuits.circuit_storage import ABSENT, Reading
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import StorageError
+from ..forks import PerProcess
 from ..policies.circuit import Circuit
 from .encoding import decode, encode
-from .process import PerProcess
 from .sqlite_file import (
     Identity,
     OpenFile,

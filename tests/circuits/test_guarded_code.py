@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_resilience import CircuitOpenError
+from flask_resilience.circuits.breaker import trials
 from flask_resilience.circuits.guarded_code import Breaker, _entered
 from flask_resilience.policies.circuit import State
 
@@ -256,16 +257,24 @@ def test_guard_within_itself_is_one_trial(guard, breaker, clock, way):
 
 
 def test_trial_opens_no_way_for_others(guard, clock):
-    """Who is not within the trial is rejected while it is out, and so is the next call after it."""
+    """Who is not within the trial is rejected while it is out."""
     for _ in range(2):
         with pytest.raises(LedgerError):
             guard.call(give, 5, error=LedgerError())
     clock.advance(66)
     with guard, ThreadPoolExecutor(1) as pool, pytest.raises(CircuitOpenError):
         pool.submit(guard.call, give, 5).result()
-    with pytest.raises(LedgerError):
-        guard.call(give, 5, error=LedgerError())
-    guard.open(actor="ana")
+
+
+def test_trial_that_is_over_opens_no_way(guard, breaker, clock):
+    """After a trial that failed, the same thread is rejected like any other."""
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            guard.call(give, 5, error=LedgerError())
+    clock.advance(66)
+    with pytest.raises(LedgerError), guard:
+        raise LedgerError
+    assert trials.get() == ()
     with pytest.raises(CircuitOpenError):
         guard.call(give, 5)
 

@@ -400,6 +400,15 @@ def test_forked_process_asks_first_and_repeats_nothing(breaker, clock, storage):
     assert breaker.snapshot()["calls"] == 1
 
 
+def test_success_gathered_while_another_thread_asks_is_counted(breaker, clock):
+    """In a forked process a success may come before the storage was ever asked in it."""
+    permit = breaker.admit(15.0)
+    breaker.circuit.begin_anew()  # as the hook after a fork does
+    breaker.circuit.claim(clock.monotonic())  # as a thread that is about to ask
+    breaker.record(permit, GOOD)
+    assert breaker.snapshot()["calls"] == 1
+
+
 @pytest.mark.parametrize("seconds", [0.5, 2, 3600])
 def test_clock_that_steps_back_costs_nothing(make_breaker, storage, clock, events, seconds):
     """After a step of the storage's clock an attempt asks as often as ever, and opens on time."""

@@ -9,7 +9,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_resilience import RetryPolicy
+from flask_resilience import RetryPolicy, errors
+from flask_resilience.outbound import errors as outbound_errors
 from flask_resilience.outbound.outcome import judge_error, parse_retry_after
 from flask_resilience.policies.outcome import Outcome
 from flask_resilience.testing import Reply
@@ -129,3 +130,10 @@ def test_retry_after_never_raises(value):
     """No header text makes the parser raise, and no wait is negative."""
     seconds = parse_retry_after(value, now=0.0)
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize("kind", [errors.CircuitOpenError, outbound_errors.CircuitOpenError])
+def test_rejection_of_ours_says_nothing_of_the_upstream(kind):
+    """A transport that meets an open circuit of another upstream charges this one with nothing."""
+    verdict = judge_error(kind("other", 1.0, "503"), RetryPolicy(), None)
+    assert (verdict.outcome, verdict.refusal) == (Outcome.IGNORED, "error")

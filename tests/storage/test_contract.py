@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 
 import pytest
 
@@ -317,7 +316,6 @@ def test_storage_survives_a_fork(shared_place):
     assert run_python(FORK, shared_place.url) == "2\n"
 
 
-@pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
 def test_storage_works_from_greenlets(shared_place):
     """Forty greenlets that each add one until accepted add up to forty."""
     assert run_python(GREENLETS, shared_place.url) == "40\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -178,10 +179,11 @@ def test_no_thread_to_be_had_is_no_error(storage, clock, events):
 
 def test_probe_runs_beside_the_caller(storage, clock, events):
     """In earnest, a probe is a thread that ends by itself."""
-    started = []
+    started, ended = [], threading.Event()
 
     def start(probe):
-        start_thread(lambda: started.append(probe()))
+        started.append(probe)
+        start_thread(lambda: (probe(), ended.set()))
 
     guard = OutageGuard(storage, clock, events.append, start=start)
     storage.fails = {"read"}
@@ -190,7 +192,6 @@ def test_probe_runs_beside_the_caller(storage, clock, events):
     clock.advance(1)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: fails(guard), range(20)))
-    while len(events) < 2:
-        pass
+    assert ended.wait(20)
     assert fails(guard) == 0
     assert len(started) == 1
