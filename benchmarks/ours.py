@@ -1,4 +1,4 @@
-"""Breakers of flask-resilience, made as an app makes them."""
+"""Breakers and apps of flask-resilience, made as an app makes them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,13 @@ def make_storage(url: str) -> CircuitStorage:
         raise UnavailableError(str(error)) from error
 
 
-def make_app() -> tuple[Flask, Resilience]:
-    """Return an app with circuits in memory, no limit and no log."""
+def make_app(log_format: str = "off") -> tuple[Flask, Resilience]:
+    """Return an app with circuits in memory and no limit.
+
+    :param log_format: Of the lines of the whole process; none by default.
+    """
     app = Flask("benchmarks")
-    resilience = Resilience(app, rate_limit="", storage_url="memory://", log_format="off")
+    resilience = Resilience(app, rate_limit="", storage_url="memory://", log_format=log_format)
     return app, resilience
 
 

@@ -15,12 +15,14 @@ from .inbound.middleware import RequestIDMiddleware
 from .outbound.session import ResilientSession
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.client import ClientOptions
+from .policies.report import CallReport
 from .policies.retry import RetryPolicy
 from .telemetry.logging import configure_logging, get_logger
 
 __all__ = [
     "Breaker",
     "CallRejectedError",
+    "CallReport",
     "CircuitBreakerPolicy",
     "CircuitOpenError",
     "ClientOptions",

@@ -16,10 +16,13 @@ class RequestContext:
 
     :param request_id: The ID the answer, the log lines and the outbound calls carry.
     :param service: Name of the serving app, for its log lines.
+    :param expires_at: When its caller stops waiting, in seconds of the clock's monotonic time;
+        ``None`` if the caller did not say.
     """
 
     request_id: str
     service: str | None = None
+    expires_at: float | None = None
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("flask_resilience_request", default=None)

@@ -58,6 +58,19 @@ _ENTRIES = (
         troubleshooting="Give a value within the range that the message states.",
     ),
     ErrorEntry(
+        code="CFG-003",
+        title="Environment variable not set",
+        detail="The service is misconfigured.",
+        category="configuration",
+        severity="critical",
+        http_status=500,
+        recoverable=False,
+        troubleshooting=(
+            "Set the variable that the message names where the app starts; for a literal ${NAME} "
+            "write $${NAME}."
+        ),
+    ),
+    ErrorEntry(
         code="CIR-001",
         title="Circuit open",
         detail="A service this one depends on is left alone for a while.",

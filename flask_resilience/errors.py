@@ -4,7 +4,7 @@
 
     Exception
     └── ResilienceError              INT-001
-        ├── ConfigurationError       CFG-001, CFG-002
+        ├── ConfigurationError       CFG-001 to CFG-003
         ├── StorageError             STO-001
         ├── CallRejectedError
         │   └── CircuitOpenError     CIR-001

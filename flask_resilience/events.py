@@ -46,6 +46,7 @@ class RetryScheduled:
     :param wait: Pause before the next attempt.
     :param retry_after: What the upstream asked for, if it did.
     :param deadline_left: What is left of the call's total time before the pause.
+    :param budget_left: How many more retries the upstream may cost; ``None`` without a budget.
     """
 
     call_id: str
@@ -55,17 +56,19 @@ class RetryScheduled:
     wait: float
     deadline_left: float
     retry_after: float | None = None
+    budget_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFinished:
     """A call ended, with all its attempts, waits and redirects.
 
-    :param outcome: ``success``, ``failed``, ``exhausted``, ``not_retryable``, ``circuit_open`` or
-        ``deadline``.
+    :param outcome: ``success``, ``failed``, ``exhausted``, ``not_retryable``, ``circuit_open``,
+        ``deadline`` or ``budget``.
     :param stop_reason: Why no further attempt was made; ``None`` after a success.
     :param duration: From the call to its last byte.
     :param waited: The part of it spent waiting between attempts.
+    :param fallback: Whether a substitute took the place of the failure.
     """
 
     call_id: str
@@ -75,6 +78,7 @@ class CallFinished:
     duration: float
     waited: float
     stop_reason: str | None = None
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,18 @@ class StorageRecovered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSuspicious:
+    """What is set is allowed, and yet hardly what somebody wants.
+
+    :param check: Fixed name of what was looked at, as ``deadline_above_worker_timeout``.
+    :param hint: What was found, and what to do about it.
+    """
+
+    check: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinished:
     """An inbound request was answered to its last byte, or its client left.
 
@@ -174,6 +190,7 @@ Event: TypeAlias = (
     | CircuitChanged
     | StorageDegraded
     | StorageRecovered
+    | ConfigSuspicious
     | RequestFinished
     | RequestFailed
 )

@@ -20,9 +20,11 @@ from .inbound.limits import LimitRule, Limits, exempt, limited
 from .inbound.middleware import RequestIDMiddleware
 from .inbound.problems import register_problems
 from .inbound.served import ERROR_TYPE_KEY
+from .inbound.worker_timeout import WorkerTimeoutCheck
 from .outbound.errors import ESCAPING, problem_code
-from .outbound.session import ResilientSession
+from .outbound.session import AppSession, ResilientSession
 from .policies.client import SECONDS, ClientOptions
+from .policies.retry_budget import RetryBudgets
 from .rules import UPSTREAM, Exceptions, Maybe, check
 from .settings import Settings, load_settings
 from .state import EXTENSION, State, current_state, of_current_app
@@ -158,9 +160,15 @@ class Resilience:
         storage = guarded_storage(self._open_storage(app, settings), self._clock, on_event)
         breakers = BreakerRegistry(storage, self._clock, on_event)
 
+        budgets = RetryBudgets(self._clock)
+
         def session(options: ClientOptions) -> ResilientSession:
-            return ResilientSession(
-                options, breakers=breakers, clock=self._clock, on_event=on_event
+            return AppSession(
+                options,
+                breakers=breakers,
+                budgets=budgets,
+                clock=self._clock,
+                on_event=on_event,
             )
 
         return State(
@@ -215,11 +223,17 @@ def _put_middleware(app: Flask, settings: Settings, on_event: OnEvent, clock: Cl
         wanted = app.config["PROPAGATE_EXCEPTIONS"]
         return bool(app.testing or app.debug if wanted is None else wanted)
 
-    app.wsgi_app = RequestIDMiddleware(  # type: ignore[method-assign]  # Flask's hook for this
+    deadlines = {"RESILIENCE_DEADLINE": settings.call.deadline}
+    for name, client in settings.clients.items():
+        deadlines[f"RESILIENCE_CLIENTS[{name!r}]['deadline']"] = client.deadline
+    identified = RequestIDMiddleware(
         app.wsgi_app,
         header=settings.request_id_header,
         service=settings.service_name,
         on_event=on_event,
         clock=clock,
         propagate_errors=propagates,
+    )
+    app.wsgi_app = WorkerTimeoutCheck(  # type: ignore[method-assign]  # Flask's hook for this
+        identified, deadlines=deadlines, on_event=on_event
     )

@@ -195,6 +195,20 @@ class Exceptions:
         return "a tuple of exception classes"
 
 
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Something that can be called."""
+
+    def accept(self, value: object) -> object:
+        """Return *value* unchanged."""
+        if not callable(value):
+            raise ValueError
+        return value
+
+    def __str__(self) -> str:
+        return "a function"
+
+
 _USER = r"(?:[^\s/?#]*@)?"
 _HOST = r"(?:[^\s@/?#,:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _OPTIONS = r"(?:\?[^\s#]*)?"

@@ -9,11 +9,13 @@ A key's default, range and meaning stand where they are used: here for the app's
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
+from .env_references import ExpandedText, check_expanded, expand
 from .errors import ConfigurationError
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.client import ClientOptions
@@ -127,7 +129,7 @@ ORDERED = (
     ("breaker_trials", SUCCESS_THRESHOLD, {"breaker_trials", SUCCESS_THRESHOLD}),
 )
 """Pairs of which the first must not exceed the second if one of the third was given; else the
-second merely cuts the first short, or gives way to it."""
+second merely cuts the first short, or gives way to it. ``None`` exceeds nothing."""
 
 
 def app_fields() -> dict[str, dataclasses.Field[Any]]:
@@ -150,7 +152,8 @@ def load_settings(
     :param defaults: Settings by lower-case name, which *config* overrides.
     :param import_name: The app's, the default for its service's name.
     :raises ConfigurationError: If a key is unknown, or a value of the wrong type, out of range or
-        in contradiction to another.
+        in contradiction to another, or if an environment variable that a client refers to is not
+        set.
     """
     found = {key.removeprefix(PREFIX): config[key] for key in config if _is_ours(key)}
     for name in found:
@@ -159,10 +162,10 @@ def load_settings(
     found = {name.lower(): value for name, value in found.items()}
     given = _check_given({**defaults, **found}, app_fields(), _app_label)
     settings = Settings(**{"service_name": import_name, **APP.pick(given)})
-    call = _fill(ClientOptions(request_id_header=settings.request_id_header), given, _app_label)
-    clients = {
-        name: _load_client(name, options, call) for name, options in settings.clients.items()
-    }
+    base = ClientOptions(request_id_header=settings.request_id_header)
+    call = _fill(base, given, _app_label, written=given)
+    expanded = expand(settings.clients, _app_label("clients"), os.environ)
+    clients = {name: _load_client(name, options, call) for name, options in expanded.items()}
     return dataclasses.replace(settings, call=call, clients=clients)
 
 
@@ -192,14 +195,19 @@ def _load_client(name: str, options: Mapping[str, Any], call: ClientOptions) -> 
             raise _unknown(f"{PREFIX}CLIENTS[{name!r}][{key!r}]", known)
     for section in (RETRY, BREAKER):
         nested = options.get(section.prefix[:-1], {})
-        for key, value in check(label(section.prefix[:-1]), nested, NESTED).items():
+        for key, value in check_expanded(label(section.prefix[:-1]), nested, NESTED).items():
             unfolded[section.prefix + key] = value
     given = _check_given(unfolded, client_fields(), label)
-    return _fill(dataclasses.replace(call, name=name), given, label)
+    return _fill(dataclasses.replace(call, name=name), given, label, written=unfolded)
 
 
-def _fill(base: ClientOptions, given: Mapping[str, Any], label: Label) -> ClientOptions:
-    """Return *base* with what was given, which must not contradict the rest."""
+def _fill(
+    base: ClientOptions, given: Mapping[str, Any], label: Label, *, written: Mapping[str, Any]
+) -> ClientOptions:
+    """Return *base* with what was given, which must not contradict the rest.
+
+    :param written: What was given, before it was checked.
+    """
     values = {
         **CALL.values(base),
         **RETRY.values(base.retry),
@@ -207,10 +215,16 @@ def _fill(base: ClientOptions, given: Mapping[str, Any], label: Label) -> Client
         **given,
     }
     for smaller, larger, decisive in ORDERED:
-        if decisive & given.keys() and values[smaller] > values[larger]:
+        if not decisive & given.keys() or values[smaller] is None:
+            continue
+        if values[smaller] > values[larger]:
+            references = {
+                name: text for name, text in written.items() if isinstance(text, ExpandedText)
+            }
+            shown = {**values, **references}
             raise ConfigurationError(
-                f"{label(smaller)} is {values[smaller]!r} and {label(larger)} is "
-                f"{values[larger]!r}; the first must not exceed the second.",
+                f"{label(smaller)} is {shown[smaller]!r} and {label(larger)} is "
+                f"{shown[larger]!r}; the first must not exceed the second.",
                 key=label(smaller),
                 contradicts=label(larger),
             )
@@ -231,7 +245,10 @@ def _check_given(
     for name in given:
         if name not in fields:
             raise _unknown(label(name), [label(known) for known in fields])
-    return {name: check(label(name), given[name], fields[name].metadata["rule"]) for name in given}
+    return {
+        name: check_expanded(label(name), value, fields[name].metadata["rule"])
+        for name, value in given.items()
+    }
 
 
 def _unknown(key: str, known: list[str]) -> ConfigurationError:

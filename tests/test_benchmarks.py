@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
+import socket
+import sys
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from flask import Flask, has_request_context
 
-from benchmarks import report, summary
+from benchmarks import callers, report, summary, surroundings
+from benchmarks.counting import calls_into, counting
 from benchmarks.harness import Measurement, measure
+from benchmarks.ours import make_app
 from benchmarks.report import document, table
 from benchmarks.row import (
     MICROSECONDS,
@@ -19,9 +29,32 @@ from benchmarks.row import (
     UnavailableError,
     Variant,
     calling,
+    waiting,
 )
 from benchmarks.rows import ROWS
+from benchmarks.rows.retry_success import retry_success
+from benchmarks.rows.session import CALLERS, GLUED, OURS
 from benchmarks.summary import Spread, percentile, summarise
+from benchmarks.surroundings import contained, served
+from benchmarks.upstream import upstream
+from benchmarks.upstream_server import ANSWER, BODY
+from flask_resilience.testing import Reply
+
+
+class Letting:
+    """Stand in for the breaker of pybreaker, which need not be installed here."""
+
+    def __init__(self, **_: float) -> None:
+        """Take what it is set up with."""
+
+    def call(self, function, *args):
+        """Let every call through."""
+        return function(*args)
+
+
+@pytest.fixture
+def _any_pybreaker(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybreaker", SimpleNamespace(CircuitBreaker=Letting))
 
 
 def missing() -> Figure:
@@ -147,7 +180,7 @@ def test_table_shows_budgets_and_what_is_missing():
     ]
 
 
-@pytest.mark.parametrize("module", [report, summary])
+@pytest.mark.parametrize("module", [report, summary, surroundings])
 def test_examples_in_docstrings_hold(module):
     """What a docstring shows is what comes of it."""
     assert doctest.testmod(module) == (0, 1)
@@ -186,3 +219,121 @@ def test_row_names_only_variants_that_it_has(make):
     assert row.reference in names
     assert {one.variant for one in row.budgets} <= names
     assert {one.than for one in row.budgets} <= {"", *names}
+
+
+@pytest.mark.parametrize("name", [one for one in ROWS if one.startswith(("retry", "session"))])
+def test_each_variant_of_a_row_runs(name):
+    """What is left out is so for want of its package alone."""
+    measured = measure(replace(ROWS[name](), operations=1), rounds=1)
+    left_out = measured.left_out
+    assert {*measured.seconds, *left_out} >= {one.name for one in measured.row.variants}
+    assert all("No module named" in why for why in left_out.values())
+
+
+@pytest.mark.parametrize("caller", [pytest.param(one, id=name) for name, one in CALLERS.items()])
+@pytest.mark.usefixtures("_any_pybreaker")
+def test_an_operation_is_one_request(caller, make_upstream):
+    """However the call is made, the upstream is asked once for each."""
+    asked = make_upstream(Reply(body=BODY))
+    with ExitStack() as stack:
+        caller(stack, asked.server_port, waiting)(3)
+    assert [(one.method, one.path) for one in asked.requests] == [("GET", "/")] * 3
+
+
+@pytest.mark.parametrize("caller", [GLUED, OURS])
+@pytest.mark.usefixtures("_any_pybreaker")
+def test_request_id_is_sent_on(caller, make_upstream):
+    """What is compared does the same: all calls of one request carry its ID."""
+    asked = make_upstream(200)
+    with ExitStack() as stack:
+        CALLERS[caller](stack, asked.server_port, waiting)(2)
+    first, second = (one.headers["x-request-id"] for one in asked.requests)
+    assert first == second
+
+
+@pytest.mark.parametrize("caller", [GLUED, OURS])
+@pytest.mark.usefixtures("_any_pybreaker")
+def test_each_call_is_one_line_of_json(caller, make_upstream, monkeypatch, capsys):
+    """What is compared tells of a call in one line at INFO."""
+    asked = make_upstream(200)
+    monkeypatch.setattr(callers, "null_device", lambda: nullcontext(sys.stdout))
+    with ExitStack() as stack:
+        CALLERS[caller](stack, asked.server_port, waiting)(2)
+    events = [json.loads(one)["event"] for one in capsys.readouterr().out.splitlines()]
+    assert [one for one in events if one.startswith("http.client")] == ["http.client.finish"] * 2
+
+
+def test_upstreams_are_known_by_calls(make_upstream, monkeypatch):
+    """An app that is to know three has a circuit for each once the one is called."""
+    app, resilience = make_app()
+    monkeypatch.setattr(callers, "make_app", lambda **_: (app, resilience))
+    asked = make_upstream(200)
+    with ExitStack() as stack:
+        callers.ours_knowing(3)(stack, asked.server_port, waiting)(1)
+    assert len(app.extensions["resilience"].breakers) == 3
+    assert len(asked.requests) == 1
+
+
+def test_upstream_answers_until_its_block_ends():
+    """It keeps a connection, and is gone afterwards."""
+    with upstream() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        for _ in range(2):
+            connection.sendall(callers.REQUEST)
+            assert connection.recv(65536) == ANSWER
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_environment_is_another_while_it_is_timed(capsys):
+    """It has so many variables, once untimed and then timed; the old ones are there again."""
+    before, seen = dict(os.environ), []
+
+    def repeat(times: int) -> float:
+        print("a line")  # noqa: T201  # which must not be seen
+        seen.append((times, len(os.environ)))
+        return 1.0
+
+    assert contained(repeat, 40)(7) == 1.0
+    assert seen == [(1, 40), (7, 40)]
+    assert dict(os.environ) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_served_work_is_within_a_request():
+    """Its time is what it says itself, not what the request took."""
+    within: list[bool] = []
+
+    def repeat(times: int) -> float:
+        within.append(has_request_context())
+        return times / 3
+
+    assert served(Flask("bench"), repeat)(1) == 1 / 3
+    assert within == [True]
+
+
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [
+        pytest.param(lambda: None, 1, id="itself"),
+        pytest.param(lambda: len(()), 2, id="a built-in one"),
+        pytest.param(lambda: callers.url_of(80), 2, id="one of Python"),
+    ],
+)
+def test_calls_are_counted(function, calls):
+    """Each operation counts the same."""
+    assert counting(function)(1) == calls
+    assert counting(function)(10) == calls * 10
+
+
+def test_calls_into_a_package_are_counted():
+    """Only functions of that package count, and what it calls does not."""
+    function = partial(json.loads, "[1]")
+    assert counting(function, calls_into("json"))(1) == 3
+    assert counting(function, calls_into("benchmarks"))(1) == 0
+
+
+def test_success_enters_no_tenacity():
+    """Ours runs the loop once an attempt has failed, where a decorator always does."""
+    figures = measure(replace(retry_success(), variants=()), rounds=1).figures
+    assert figures["calls into tenacity, ours"].value == 0
+    assert figures["calls into tenacity, tenacity"].value > 0

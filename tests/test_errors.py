@@ -22,6 +22,7 @@ ERRORS = [
     pytest.param(ResilienceError("told", a=1), "INT-001", id="any"),
     pytest.param(ConfigurationError("told", key="X"), "CFG-002", id="configuration"),
     pytest.param(ConfigurationError("told", code="CFG-001"), "CFG-001", id="unknown setting"),
+    pytest.param(ConfigurationError("told", code="CFG-003"), "CFG-003", id="missing variable"),
     pytest.param(CircuitOpenError("billing", 12.0, "503"), "CIR-001", id="circuit open"),
     pytest.param(DeadlineExceededError("billing", 5.0, 2), "DLN-001", id="deadline"),
     pytest.param(StorageError("redis://host:6379/0", "refused"), "STO-001", id="storage"),

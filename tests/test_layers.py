@@ -9,10 +9,20 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flask_resilience"
-GROUND = {"clock", "context", "error_catalogue", "errors", "events", "forks", "rules"}
+GROUND = {
+    "clock",
+    "context",
+    "env_references",
+    "error_catalogue",
+    "errors",
+    "events",
+    "forks",
+    "rules",
+}
 ROOMS = {
     "clock": set(),
     "context": set(),
+    "env_references": {"errors", "rules"},
     "error_catalogue": set(),
     "errors": {"error_catalogue"},
     "events": set(),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
+import re
 
 import pytest
 from flask import Flask
 
 from flask_resilience import ClientOptions, ConfigurationError, Resilience
+from flask_resilience.env_references import expand
 from flask_resilience.settings import app_fields, load_settings
+from flask_resilience.testing import ScriptedUpstream
 
 
 def load(defaults=None, **config):
@@ -160,6 +165,16 @@ def test_contradiction_names_both_keys(given, keys):
         load(**given)
 
 
+def test_contradiction_names_both_values():
+    """Two values that contradict each other are shown, with their keys."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(timeout=10, deadline=5)
+    assert str(raised.value) == (
+        "RESILIENCE_TIMEOUT is 10.0 and RESILIENCE_DEADLINE is 5.0; "
+        "the first must not exceed the second."
+    )
+
+
 def test_short_deadline_alone_contradicts_nothing():
     """A deadline below the default timeout shortens the attempts and is no error."""
     assert load(deadline=1.5).call.deadline == 1.5
@@ -276,3 +291,250 @@ def test_wrong_setting_leaves_the_app_untouched():
     assert "resilience" not in app.extensions
     app.config["RESILIENCE_RATE_LIMIT"] = ""
     Resilience().init_app(app)
+
+
+HIDDEN = "hunter2"
+
+
+def load_billing(monkeypatch, options, **variables):
+    """Return the client ``billing`` as it is set to, with some environment variables."""
+    monkeypatch.delenv("MISSING", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load(clients={"billing": options}).clients["billing"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expanded"),
+    [
+        pytest.param("${TOKEN}", "abc", id="whole"),
+        pytest.param("Bearer ${TOKEN}", "Bearer abc", id="behind text"),
+        pytest.param("${TOKEN}${_t1}.x", "abc/1.x", id="two, and text"),
+        pytest.param("$${TOKEN}", "${TOKEN}", id="escaped"),
+        pytest.param("$${TOKEN} ${TOKEN}", "${TOKEN} abc", id="escaped, then not"),
+        pytest.param("$${not closed $${1X} $${", "${not closed ${1X} ${", id="escaped nonsense"),
+        pytest.param("$$${TOKEN}", "$${TOKEN}", id="a dollar before an escaped one"),
+        pytest.param("$", "$", id="a dollar"),
+        pytest.param("$TOKEN $5 a$ $$ {TOKEN} $ {TOKEN}", None, id="dollars and braces"),
+        pytest.param("[${EMPTY}]", "[]", id="empty"),
+        pytest.param("${EMPTY}", "", id="empty and whole"),
+        pytest.param("${NESTED}", "${TOKEN} $${TOKEN}", id="not expanded again"),
+        pytest.param("${NUMBER}", "12", id="a number where text is wanted"),
+    ],
+)
+def test_reference_is_replaced_by_the_variable(monkeypatch, written, expanded):
+    """``${NAME}`` stands for a variable, ``$${`` for ``${``, and any other text for itself."""
+    variables = {"TOKEN": "abc", "_t1": "/1", "EMPTY": "", "NUMBER": "12"}
+    variables["NESTED"] = "${TOKEN} $${TOKEN}"
+    billing = load_billing(monkeypatch, {"headers": {"X-Key": written}}, **variables)
+    assert billing.headers == {"X-Key": written if expanded is None else expanded}
+
+
+def test_references_are_replaced_at_any_depth():
+    """Mappings, lists, tuples and sets are searched; all else stays the object it is."""
+    other = object()
+    value = {"a": ["${TOKEN}", ("${TOKEN}", other), {"${TOKEN}"}, 5, None, b"${TOKEN}"]}
+    expanded = expand(value, "KEY", {"TOKEN": "abc"})
+    assert expanded == {"a": ["abc", ("abc", other), {"abc"}, 5, None, b"${TOKEN}"]}
+
+
+def test_given_mapping_is_not_changed(monkeypatch):
+    """What the user wrote stays as it was written."""
+    clients = {"billing": {"headers": {"X": "${TOKEN}"}, "retry": {"jitter": "${JITTER}"}}}
+    written = copy.deepcopy(clients)
+    monkeypatch.setenv("TOKEN", "abc")
+    monkeypatch.setenv("JITTER", "none")
+    billing = load(clients=clients).clients["billing"]
+    assert (billing.headers, billing.retry.jitter) == ({"X": "abc"}, "none")
+    assert clients == written
+
+
+def test_names_are_not_expanded(monkeypatch):
+    """Names of clients and of headers are taken as they are."""
+    monkeypatch.setenv("TOKEN", "abc")
+    clients = load(clients={"${TOKEN}": {"headers": {"${TOKEN}": "x"}}}).clients
+    assert clients["${TOKEN}"].headers == {"${TOKEN}": "x"}
+
+
+def test_constructor_keyword_may_hold_references(monkeypatch):
+    """The keyword ``clients`` is the same setting, read in ``init_app``."""
+    resilience = Resilience(clients={"billing": {"base_url": "${BILLING_URL}/v1"}})
+    monkeypatch.setenv("BILLING_URL", "https://billing.example")
+    app = Flask("shop")
+    resilience.init_app(app)
+    settings = app.extensions["resilience"].settings
+    assert settings.clients["billing"].base_url == "https://billing.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "held", "value"),
+    [
+        pytest.param(None, "timeout", "2.5", 2.5, id="a number"),
+        pytest.param(None, "timeout", " 2\n", 2.0, id="a number with space around"),
+        pytest.param("retry", "attempts", "3", 3, id="a whole number"),
+        pytest.param(None, "raise_for_status", "true", True, id="a flag in JSON"),
+        pytest.param(None, "raise_for_status", "False", False, id="a flag in Python"),
+        pytest.param("retry", "statuses", "[503]", {503}, id="a list"),
+        pytest.param("breaker", "slow_call_duration", "null", None, id="none"),
+        pytest.param("breaker", "slow_call_duration", "1.5", 1.5, id="none or a number"),
+        pytest.param("retry", "backoff", "fixed", "fixed", id="a word"),
+    ],
+)
+def test_whole_reference_may_stand_for_any_type(monkeypatch, section, name, held, value):
+    """A setting that is no text reads its variable as JSON."""
+    options = {name: "${HELD}"}
+    options = {section: options} if section else options
+    billing = load_billing(monkeypatch, options, HELD=held)
+    found = getattr(getattr(billing, section) if section else billing, name)
+    assert found == value
+    assert isinstance(found, str) or type(found) in (float, int, bool, frozenset, type(None))
+
+
+@pytest.mark.parametrize(
+    ("options", "held", "key"),
+    [
+        pytest.param({"timeout": "${HELD}"}, HIDDEN, "['timeout']", id="no number"),
+        pytest.param({"timeout": "${HELD}"}, "777777", "['timeout']", id="out of range"),
+        pytest.param({"timeout": "${HELD}"}, "", "['timeout']", id="empty"),
+        pytest.param({"timeout": "1${HELD}"}, "5.55", "['timeout']", id="half a number"),
+        pytest.param({"timeout": "${HELD}"}, "9" * 5000, "['timeout']", id="huge"),
+        pytest.param({"timeout": "${HELD}"}, "[" * 100_000, "['timeout']", id="deep"),
+        pytest.param({"timeout": "${HELD}"}, '"2"', "['timeout']", id="text in JSON"),
+        pytest.param({"timeout": "$${HELD}"}, "2.22", "['timeout']", id="escaped"),
+        pytest.param(
+            {"retry": {"attempts": "${HELD}"}}, "2.5", "['retry']['attempts']", id="no whole number"
+        ),
+        pytest.param({"raise_for_status": "${HELD}"}, "yes", "['raise_for_status']", id="no flag"),
+        pytest.param({"base_url": "${HELD}"}, HIDDEN, "['base_url']", id="no address"),
+        pytest.param({"base_url": "${HELD}"}, "null", "['base_url']", id="null is text"),
+        pytest.param(
+            {"base_url": "${HELD}"}, f"https://u:{HIDDEN}@h/?{HIDDEN}", "['base_url']", id="query"
+        ),
+        pytest.param(
+            {"retry": {"backoff": "${HELD}"}}, HIDDEN, "['retry']['backoff']", id="no such word"
+        ),
+        pytest.param(
+            {"retry": {"statuses": [503, "${HELD}"]}},
+            "504",
+            "['retry']['statuses']",
+            id="text in a list",
+        ),
+        pytest.param(
+            {"timeout": 1, "deadline": "${HELD}"}, "0.777", "['timeout']", id="contradiction"
+        ),
+        pytest.param(
+            {"timeout": "${HELD}", "deadline": 1}, "7.75", "['timeout']", id="contradicts a number"
+        ),
+    ],
+)
+def test_wrong_variable_shows_the_reference_alone(monkeypatch, options, held, key):
+    """An error names the key and shows what was written, and nowhere what the variable held."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_billing(monkeypatch, options, HELD=held)
+    error = raised.value
+    assert error.code == "CFG-002"
+    assert error.details["key"] == f"RESILIENCE_CLIENTS['billing']{key}"
+    assert "${HELD}" in str(error)
+    message = str(error) + repr(error) + str(error.details)
+    assert not held or held[:50] not in message
+    assert HIDDEN not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        pytest.param({"headers": "${HELD}"}, "['headers']", id="headers"),
+        pytest.param({"retry": "${HELD}"}, "['retry']", id="retry"),
+    ],
+)
+def test_mapping_cannot_come_from_a_variable(monkeypatch, options, key):
+    """A reference instead of a mapping is text, whatever the variable holds."""
+    with pytest.raises(ConfigurationError, match=re.escape(f"{key} is a str; it must be")):
+        load_billing(monkeypatch, options, HELD='{"attempts": 3}')
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        pytest.param(
+            {"headers": {"Authorization": "Bearer ${MISSING}"}},
+            "['headers']['Authorization']",
+            id="nested",
+        ),
+        pytest.param({"base_url": "${MISSING}"}, "['base_url']", id="whole"),
+        pytest.param(
+            {"retry": {"statuses": [503, "${MISSING}"]}}, "['retry']['statuses'][1]", id="in a list"
+        ),
+        pytest.param({"auth": ({"${MISSING}"},)}, "['auth'][0]", id="in a set in a tuple"),
+    ],
+)
+def test_missing_variable_is_named(monkeypatch, options, key):
+    """A variable that is not set raises with the key, its own name and the remedy."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_billing(monkeypatch, options)
+    key = f"RESILIENCE_CLIENTS['billing']{key}"
+    assert str(raised.value) == (
+        f"{key} refers to the environment variable MISSING, which is not set. "
+        "Set it, or for a literal ${MISSING} write $${MISSING}."
+    )
+    assert raised.value.code == "CFG-003"
+    assert raised.value.details == {"key": key, "variable": "MISSING"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("${not closed", id="not closed"),
+        pytest.param("${1X}", id="a digit first"),
+        pytest.param("${}", id="no name"),
+        pytest.param("${A-B}", id="a hyphen"),
+        pytest.param("${A:-b}", id="a default"),
+        pytest.param("${ A }", id="spaces"),
+        pytest.param("${NAMÉ}", id="not ASCII"),
+        pytest.param("${A\n}", id="a line break"),
+        pytest.param("${TOKEN} ${", id="behind a right one"),
+    ],
+)
+def test_wrong_reference_is_refused(monkeypatch, written):
+    """A reference with no end or no proper name raises with the key, the rule and the remedy."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_billing(monkeypatch, {"headers": {"X": f"{HIDDEN} {written}"}}, TOKEN="abc", A="b")
+    error = raised.value
+    key = "RESILIENCE_CLIENTS['billing']['headers']['X']"
+    assert str(error) == (
+        f"{key} holds a '${{' that begins no reference; it must be ${{NAME}}, with a name of "
+        "ASCII letters, digits and '_' that begins with no digit. "
+        "For a literal '${' write '$${'."
+    )
+    assert (error.code, error.details["key"]) == ("CFG-002", key)
+    assert HIDDEN not in str(error.to_dict())
+
+
+def test_expanded_text_shows_as_written(monkeypatch):
+    """What came from the environment is in no ``repr``, also of a copy in another process."""
+    options = {"base_url": "https://${HOST}", "headers": {"X-Key": "${TOKEN}"}}
+    billing = load_billing(monkeypatch, options, HOST=f"{HIDDEN}.example", TOKEN=HIDDEN)
+    for one in (billing, pickle.loads(pickle.dumps(billing)), copy.deepcopy(billing)):
+        assert one.headers == {"X-Key": HIDDEN}
+        assert one.base_url == f"https://{HIDDEN}.example"
+        assert HIDDEN not in repr(one)
+        assert "'X-Key': '${TOKEN}'" in repr(one)
+
+
+def test_expanded_text_is_sent(monkeypatch):
+    """A client sends what the variables held, to where they point."""
+    with ScriptedUpstream(200) as upstream:
+        monkeypatch.setenv("BILLING_URL", upstream.url)
+        monkeypatch.setenv("BILLING_TOKEN", HIDDEN)
+        clients = {
+            "billing": {
+                "base_url": "${BILLING_URL}/v1",
+                "headers": {"Authorization": "Bearer ${BILLING_TOKEN}"},
+            }
+        }
+        app = Flask("shop")
+        resilience = Resilience(app, clients=clients, storage_url="memory://")
+        with app.app_context():
+            resilience.client("billing").get("/invoices")
+    assert upstream.requests[0].path == "/v1/invoices"
+    assert upstream.requests[0].headers["authorization"] == f"Bearer {HIDDEN}"

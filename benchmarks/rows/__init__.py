@@ -10,6 +10,11 @@ from .breaker_open import breaker_open
 from .breaker_shared import breaker_shared, breaker_shared_steady
 from .breaker_threads import breaker_threads
 from .import_time import import_time
+from .retry_success import retry_success
+from .session import session
+from .session_environment import session_environment
+from .session_threads import session_threads
+from .session_upstreams import session_upstreams
 
 ROWS: dict[str, Callable[[], Row]] = {
     "breaker-closed": breaker_closed,
@@ -18,4 +23,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     "breaker-shared-steady": breaker_shared_steady,
     "breaker-threads": breaker_threads,
     "import": import_time,
+    "retry-success": retry_success,
+    "session": session,
+    "session-environment": session_environment,
+    "session-threads": session_threads,
+    "session-upstreams": session_upstreams,
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from time import perf_counter
 
 from ..ours import guard
-from ..peers import PEERS, Guard, Guarded, closed
-from ..row import Budget, Measure, Prepare, Repeat, Row, Unit, Variant
+from ..peers import PEERS, Guard, closed
+from ..row import Budget, Measure, Prepare, Repeat, Row, Unit, Variant, waiting
 
 THREADS = 8
 UNGUARDED = "no breaker"
@@ -25,7 +25,7 @@ def breaker_threads() -> Row:
         unit=CALLS_A_SECOND,
         reference=UNGUARDED,
         variants=(
-            Variant(UNGUARDED, lambda stack: together(stack, _call)),
+            Variant(UNGUARDED, lambda stack: together(stack, waiting(_call))),
             *(Variant(name, _guarded_by(one)) for name, one in guards.items()),
         ),
         budgets=(Budget("ours", 0.97, Measure.RATIO, UNGUARDED, at_least=True),),
@@ -33,20 +33,17 @@ def breaker_threads() -> Row:
     )
 
 
-def together(stack: ExitStack, function: Guarded) -> Repeat:
-    """Return what has threads call *function* at once, each so many times."""
+def together(stack: ExitStack, repeat: Repeat) -> Repeat:
+    """Return what has threads do *repeat* at once, each so many times."""
     threads = stack.enter_context(ThreadPoolExecutor(THREADS))
 
-    def call(times: int) -> None:
-        for _ in range(times):
-            function()
-
-    def repeat(times: int) -> float:
+    def at_once(times: int) -> float:
         began = perf_counter()
-        wait([threads.submit(call, times) for _ in range(THREADS)])
+        for one in [threads.submit(repeat, times) for _ in range(THREADS)]:
+            one.result()
         return perf_counter() - began
 
-    return repeat
+    return at_once
 
 
 def _call() -> None:
@@ -54,4 +51,4 @@ def _call() -> None:
 
 
 def _guarded_by(guard: Guard) -> Prepare:
-    return lambda stack: together(stack, closed(guard, _call))
+    return lambda stack: together(stack, waiting(closed(guard, _call)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -29,6 +29,7 @@ from .view import View
 LEASE_MARGIN = 1.0
 """Seconds a trial's lease outlives the attempt's own timeout."""
 NOTHING = Evidence(Outcome.IGNORED)
+_NO_TRIAL = nullcontext()
 NESTED = Permit(generation=-1)
 """For what is guarded within a trial of the same circuit: it passes, and the trial counts."""
 
@@ -103,6 +104,9 @@ class CircuitBreaker:
 
         :raises CircuitOpenError: If the circuit rejects it.
         """
+        view = self.circuit.view
+        if self._host_gate is None and self.circuit.monotonic() < view.passes_until:
+            return view.permit
         lease = (self.timeout if timeout is None else timeout) + LEASE_MARGIN
         if self._abandoned:
             self._release_abandoned()
@@ -113,12 +117,12 @@ class CircuitBreaker:
                 return NESTED
             raise
 
-    @contextmanager
-    def within(self, permit: Permit) -> Iterator[None]:
+    def within(self, permit: Permit) -> AbstractContextManager[None]:
         """Let what is guarded by the same circuit pass while the block runs, if it is a trial."""
-        if permit.trial is None:
-            yield
-            return
+        return _NO_TRIAL if permit.trial is None else self._within_trial(permit)
+
+    @contextmanager
+    def _within_trial(self, permit: Permit) -> Iterator[None]:
         begin_trial(self.circuit, permit)
         try:
             yield
@@ -129,6 +133,10 @@ class CircuitBreaker:
         """Let the circuit learn what the attempt came to, and how many seconds it took."""
         if verdict.abandoned:
             self._abandoned.append(permit)
+            return
+        view = self.circuit.view
+        if verdict.outcome is Outcome.SUCCESS and self._may_gather(view, permit):
+            self.circuit.gather(self.circuit.monotonic())
             return
         evidence = NOTHING
         if verdict.outcome is not Outcome.IGNORED:
@@ -142,6 +150,11 @@ class CircuitBreaker:
             reached = evidence.outcome is not Outcome.IGNORED
             self._record_host(permit, Evidence(Outcome.SUCCESS) if reached else NOTHING)
         self._gate.record(permit, evidence)
+
+    def _may_gather(self, view: View, permit: Permit) -> bool:
+        """Say whether a success given *permit* may simply be counted, as nothing has changed."""
+        unchanged = permit is view.permit and self._host_gate is None and not self.times_calls
+        return unchanged and self.circuit.monotonic() < view.passes_until
 
     def succeed(self, view: View, permit: Permit, started: float) -> None:
         """Record a success; while nothing has changed since *view*, it is merely gathered.

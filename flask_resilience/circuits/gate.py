@@ -23,7 +23,10 @@ class Gate:
     @property
     def known_state(self) -> State:
         """Return the state as far as is known, without asking anybody."""
-        return self.circuit.policy.tick(self.circuit.view.circuit, self.circuit.now).state
+        known = self.circuit.view.circuit
+        if known.state is State.CLOSED:  # which no time ends
+            return known.state
+        return self.circuit.policy.tick(known, self.circuit.now).state
 
     def rejects(self) -> bool:
         """Say whether an attempt made now would be rejected."""
@@ -77,4 +80,4 @@ class Gate:
         if permit.generation != view.circuit.generation:
             return False
         settled = now < view.due or not self.circuit.claim(now)
-        return settled and self.circuit.policy.gathers(view.circuit)
+        return settled and view.gathers

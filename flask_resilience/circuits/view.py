@@ -28,6 +28,7 @@ class View:
     :param rejects_until: Until when calls are rejected unasked, as the circuit is open.
     :param retry_at: When those that are rejected may come back.
     :param why_rejected: What they are told.
+    :param gathers: Whether a success may wait until the storage is asked again.
     :param permit: For those that pass.
     """
 
@@ -43,6 +44,7 @@ class View:
     rejects_until: float = -inf
     retry_at: float = -inf
     why_rejected: str = ""
+    gathers: bool = False
     permit: Permit = _FIRST_PERMIT
 
     @property
@@ -63,10 +65,12 @@ class View:
         if policy.rejects(circuit):
             retry_at = self.since + policy.retry_after(circuit, self.since + self.offset)
             rejects_until = min(self.due, retry_at)
-        elif policy.gathers(circuit):
+        gathers = policy.gathers(circuit)
+        if gathers and rejects_until == -inf:
             passes_until = self.due
         return replace(
             self,
+            gathers=gathers,
             passes_until=-inf if asking else passes_until,
             rejects_until=-inf if asking else rejects_until,
             retry_at=retry_at,

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from structlog.contextvars import bind_contextvars
@@ -24,14 +25,21 @@ from ..events import OnEvent, ignore_event, tell
 from .body import watch_body
 from .problems import CONTENT_TYPE, INTERNAL_ERROR, problem
 from .request_id import ENVIRON_KEY, accept_request_id, environ_name
+from .request_timeout import ENVIRON_NAME as TIMEOUT_NAME
+from .request_timeout import parse_request_timeout
 from .served import Served
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+DEADLINE_EXCEEDED = "DLN-001"
+
 
 class RequestIDMiddleware:
     """Give each request an ID, answer with it, and tell of the request when it is over.
+
+    A request whose caller waits no longer, by its ``X-Request-Timeout-Ms``, is answered 504 and
+    never reaches the app.
 
     :param app: The app it stands before.
     :param header: Read, answered and written back into the environment.
@@ -66,12 +74,17 @@ class RequestIDMiddleware:
     ) -> Iterable[bytes]:
         request_id = accept_request_id(environ.get(self._environ_name))
         environ[ENVIRON_KEY] = environ[self._environ_name] = request_id
-        bind_request(RequestContext(request_id, self._service))
-        bind_contextvars(request_id=request_id)
         served = Served(environ, self._clock, self._on_event)
+        timeout = parse_request_timeout(environ.get(TIMEOUT_NAME))
+        expires_at = None if timeout is None else served.started + timeout
+        bind_request(RequestContext(request_id, self._service, expires_at))
+        bind_contextvars(request_id=request_id)
         start = self._with_id(start_response, request_id, served)
         try:
-            body = self._app(environ, start)
+            if timeout == 0:
+                body: Iterable[bytes] = _answer(DEADLINE_EXCEEDED, environ, start)
+            else:
+                body = self._app(environ, start)
         except Exception as error:
             body = self._answer_escaped(error, environ, start, served)
         except BaseException as error:
@@ -106,11 +119,17 @@ class RequestIDMiddleware:
         if served.begun or self._propagate_errors():
             served.finish("server_error")
             raise error
-        members = problem(INTERNAL_ERROR, instance=environ.get("PATH_INFO", ""))
-        body = json.dumps(members).encode()
-        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        start_response("500 INTERNAL SERVER ERROR", headers)
-        return [body]
+        return _answer(INTERNAL_ERROR, environ, start_response)
+
+
+def _answer(code: str, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Answer the problem *code* in the app's stead."""
+    members = problem(code, instance=environ.get("PATH_INFO", ""))
+    body = json.dumps(members).encode()
+    status = HTTPStatus(members["status"])
+    headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
+    start_response(f"{status.value} {status.phrase.upper()}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def _is_orderly_exit(error: BaseException) -> bool:

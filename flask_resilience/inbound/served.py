@@ -31,6 +31,11 @@ class Served:
         self._finished = False
 
     @property
+    def started(self) -> float:
+        """Return when the request came, in seconds of the clock's monotonic time."""
+        return self._started
+
+    @property
     def begun(self) -> bool:
         """Say whether an answer has begun."""
         return self._begun_after is not None

@@ -7,7 +7,7 @@ live here and not around ``Session.send``: there they would multiply.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from ..events import OnEvent
 from ..policies.call import Call
 from ..policies.client import ClientOptions
 from ..policies.pipeline import Pipeline
+from ..policies.retry_budget import RetryBudgets
 from .errors import as_requests_error
 from .exchange import Exchange
 from .time_limits import TimeLimits
@@ -33,6 +34,7 @@ class Guard:
 
     options: ClientOptions
     breakers: BreakerRegistry
+    budgets: RetryBudgets
     clock: Clock
     on_event: OnEvent
 
@@ -88,6 +90,7 @@ class GuardedAdapter(BaseAdapter):
         pipeline = Pipeline(
             call=call,
             breaker=guard.breaker(call.upstream),
+            budget=guard.budgets.budget(call.upstream),
             clock=guard.clock,
             on_event=guard.on_event,
             timeout=min(limits.attempt, call.deadline.left()),
@@ -111,11 +114,22 @@ class GuardedAdapter(BaseAdapter):
 def origin_of(url: str) -> str:
     """Return ``scheme://host[:port]`` of *url*, in lower case, without user or default port.
 
+    What only a user's own adapter can read is left as it stands.
+
     >>> origin_of("HTTPS://user:pw@API.example:443/v1")
     'https://api.example'
     """
     parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    return _origin(parts.scheme, parts.netloc.rpartition("@")[2])
+
+
+@lru_cache(maxsize=1024)
+def _origin(scheme: str, address: str) -> str:
+    parts = urlsplit(f"{scheme}://{address}")
+    try:
+        port = parts.port
+    except ValueError:
+        return f"{scheme}://{address}"
+    default = {"http": 80, "https": 443}.get(scheme)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{scheme}://{host}" if port in (None, default) else f"{scheme}://{host}:{port}"

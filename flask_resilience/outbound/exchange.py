@@ -6,11 +6,14 @@ import weakref
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from ..clock import Clock
 from ..context import current_request_id
@@ -20,6 +23,7 @@ from ..policies.client import ClientOptions
 from ..policies.deadline import SHORTEST, Deadline
 from ..policies.outcome import Outcome, Verdict
 from ..policies.pipeline import Answer, Settle
+from .attempt_headers import added_headers, with_headers
 from .body import watch_body
 from .errors import as_requests_error
 from .outcome import judge_error, judge_response, refusal
@@ -27,7 +31,19 @@ from .replay import Replay
 from .time_limits import TimeLimits
 from .transport import attempt_deadline
 
-RETRY_HEADER = "X-Retry-Attempt"
+TO_HEADERS = "_elapsed"
+"""Where a response keeps the time to its headers, which ``Session.send`` measures to the end."""
+
+
+def restore_elapsed(response: Response) -> Response:
+    """Return *response* with ``elapsed`` as ``requests`` means it: to the headers.
+
+    One that a hook has sent for has none there, and none here.
+    """
+    for one in (response, *response.history):
+        if one.elapsed:
+            one.elapsed = vars(one).get(TO_HEADERS, one.elapsed)
+    return response
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +80,7 @@ class Exchange:
         """Make attempt *number* and say what it came to."""
         deadline = self.call.deadline.within(self.limits.attempt)
         try:
-            response = self._send(self._attempt_request(number), deadline)
+            response = self._send(self._attempt_request(number, deadline), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
             return self._answer(self._judge_error(error), error=error)
         verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
@@ -75,31 +91,44 @@ class Exchange:
             defer = partial(self._defer, response, verdict)
         return self._answer(verdict, value=response, defer=defer)
 
-    def _attempt_request(self, number: int) -> PreparedRequest:
+    def _attempt_request(self, number: int, deadline: Deadline) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
-        request = self.request.copy()
-        request_id = current_request_id()
-        if request_id is not None:
-            request.headers.setdefault(self.options.request_id_header, request_id)
-        request.headers.pop(RETRY_HEADER, None)  # of a request that a hook sends again
+        options, request_id = self.options, current_request_id()
+        added = added_headers(
+            number,
+            None if request_id is None else (options.request_id_header, request_id),
+            deadline.left() if options.internal else None,
+        )
         if number > 1:
-            request.headers[RETRY_HEADER] = str(number - 1)
             self._replay.rewind()
         if self._unread is not None:
             self._unread.close()  # else its connection would be lost to the pool
-        return request
+        return with_headers(self.request, added)
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:
         left = max(deadline.left(), SHORTEST)
         token = attempt_deadline.set(deadline)
         try:
+            started = monotonic()
             response = self.send(request, timeout=(min(self.limits.connect, left), left))
+            vars(response)[TO_HEADERS] = timedelta(seconds=monotonic() - started)
             if not self.streaming:
-                response.content  # noqa: B018  # the body is part of the attempt
+                self._read(response)
         finally:
             attempt_deadline.reset(token)
         response.connection = self.adapter  # type: ignore[assignment]  # typed as the default one
         return response
+
+    def _read(self, response: Response) -> None:
+        """Read the body, which is part of the attempt; of a redirect that is followed, any will do.
+
+        That is how ``requests`` has it.
+        """
+        try:
+            response.content  # noqa: B018  # which reads it
+        except (ChunkedEncodingError, ContentDecodingError):
+            if not (response.is_redirect and self.call.follows_redirects):
+                raise
 
     def _defer(self, response: Response, verdict: Verdict, settle: Settle) -> None:
         """Judge a streamed answer when its body has ended; *verdict* holds if it ends well."""

@@ -21,14 +21,23 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     InvalidHeader,
-    NameResolutionError,
     NewConnectionError,
+    SSLError,
 )
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from ..errors import CallRejectedError
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
 from .idempotency import IDEMPOTENCY_HEADER
+
+try:
+    from urllib3.exceptions import NameResolutionError
+except ImportError:  # urllib3 1.26, in which a NewConnectionError stands for this, too
+
+    class NameResolutionError(NewConnectionError):  # type: ignore[no-redef]
+        """The name of a host could not be looked up."""
+
 
 UNSAFE = "unsafe"
 BODY = "body"
@@ -49,16 +58,17 @@ def judge_response(
     :param now: Current time, in seconds since the epoch.
     """
     status = response.status_code
-    if status not in policy.statuses:
+    wanted = status in policy.statuses or _is_wanted_again(response, policy)
+    if not wanted:
         refusal = "error"
     elif refusal == UNSAFE and policy.unsafe == "pushback" and status in PUSHBACK_STATUSES:
         refusal = None
     return Verdict(
         outcome=Outcome.FAILURE if status in FAILURE_STATUSES else Outcome.SUCCESS,
-        failed=status in FAILURE_STATUSES or status in policy.statuses,
+        failed=wanted or status in FAILURE_STATUSES,
         status=status,
         refusal=refusal,
-        retry_after=_retry_after(response.headers, now),
+        retry_after=_retry_after(response.headers, now) if wanted else None,
         fails_trial=status == 429,
     )
 
@@ -69,31 +79,52 @@ def judge_error(error: Exception, policy: RetryPolicy, refusal: str | None) -> V
     :param refusal: Why this request may not be sent again in general, see :func:`refusal`.
     """
     kind = type(error).__name__
-    if not is_upstream_failure(error):
+    if not is_upstream_failure(error, policy):
         return Verdict(outcome=Outcome.IGNORED, failed=True, error_type=kind, refusal="error")
     causes = tuple(chain(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    unsent = any(isinstance(cause, NOT_SENT) for cause in causes)
+    untrusted = any(map(_is_distrust, causes))
+    if untrusted or not _is_retried(error, policy):
         refusal = "error"
-    elif (
-        refusal == UNSAFE
-        and policy.unsafe == "pushback"
-        and any(isinstance(cause, NOT_SENT) for cause in causes)
-    ):
+    elif refusal == UNSAFE and policy.unsafe == "pushback" and unsent:
         refusal = None
     return Verdict(
         outcome=Outcome.FAILURE,
         failed=True,
         error_type=kind,
         refusal=refusal,
+        unsent=unsent,
         host_fault=any(map(_is_host_fault, causes)),
     )
 
 
+def _is_wanted_again(response: Response, policy: RetryPolicy) -> bool:
+    return policy.predicate is not None and bool(policy.predicate(response))
+
+
+def _is_retried(error: Exception, policy: RetryPolicy) -> bool:
+    return policy.exceptions is None or isinstance(error, policy.exceptions)
+
+
 def _is_host_fault(cause: BaseException) -> bool:
     """Say whether *cause* is of this host: no name service, no trust, no file or socket left."""
-    if isinstance(cause, (NameResolutionError, socket.gaierror, ssl.SSLCertVerificationError)):
+    if isinstance(cause, (NameResolutionError, socket.gaierror)) or _is_distrust(cause):
         return True
     return isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES
+
+
+def _is_distrust(cause: BaseException) -> bool:
+    """Say whether a certificate was not accepted, or one of this side's files is none.
+
+    A broken handshake is neither; OpenSSL tells of it under its own name, with a reason.
+    """
+    if isinstance(cause, (ssl.SSLCertVerificationError, CertificateError)):
+        return True
+    if isinstance(cause, SSLError):  # of urllib3; with text alone it is about a pinned fingerprint
+        return isinstance(cause.args[0] if cause.args else None, str)
+    if type(cause) is not ssl.SSLError:
+        return False
+    return cause.library not in (None, "SSL", "") or (cause.library == "SSL" and not cause.reason)
 
 
 def refusal(
@@ -115,19 +146,23 @@ def refusal(
     return None if IDEMPOTENCY_HEADER in request.headers else UNSAFE
 
 
-def is_upstream_failure(error: BaseException) -> bool:
-    """Say whether *error* speaks of the upstream, and not of a mistake or rejection on this side.
+def is_own_doing(error: BaseException) -> bool:
+    """Say whether *error* is a mistake of the caller's, or a rejection on this side.
 
     ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too, and names
     two of its own classes alike: an ``InvalidHeader`` made of urllib3's was in the answer.
     """
-    if isinstance(error, CallRejectedError):
-        return False
-    if any(isinstance(cause, InvalidHeader) for cause in chain(error)):
+    if isinstance(error, (CallRejectedError, UnrewindableBodyError)):
         return True
-    if isinstance(error, (ValueError, UnrewindableBodyError)):
+    if not (isinstance(error, ValueError) and isinstance(error, (RequestException, HTTPError))):
         return False
-    return isinstance(error, (RequestException, HTTPError, ConnectionError, TimeoutError))
+    return not any(isinstance(cause, InvalidHeader) for cause in chain(error))
+
+
+def is_upstream_failure(error: BaseException, policy: RetryPolicy) -> bool:
+    """Say whether *error* speaks of the upstream."""
+    kinds = (RequestException, HTTPError, ConnectionError, TimeoutError, *(policy.exceptions or ()))
+    return isinstance(error, kinds) and not is_own_doing(error)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

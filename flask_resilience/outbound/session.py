@@ -1,56 +1,52 @@
 """A ``requests.Session`` whose every call runs through the policies.
 
-The call's own business lives here: its deadline, its idempotency key, its base URL and its finish
-line. What belongs to one attempt of one hop lives in :mod:`flask_resilience.outbound.adapter`.
+The call's own business lives here and in :mod:`flask_resilience.outbound.running`: its deadline,
+its idempotency key, its base URL, its fallback and its finish line. What belongs to one attempt of
+one hop lives in :mod:`flask_resilience.outbound.adapter`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import requests
 from requests import PreparedRequest, Request, Response
 from requests.adapters import BaseAdapter
 
 from ..circuits.circuit_storage import CircuitStorage
 from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
-from ..events import CallFinished, OnEvent, ignore_event, tell
+from ..context import current_request
+from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
+from ..forks import begin_anew_when_forked
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.client import SECONDS, ClientOptions
 from ..policies.deadline import Deadline
+from ..policies.fallback import Fallback
 from ..policies.retry import RetryPolicy
+from ..policies.retry_budget import RetryBudgets
 from ..rules import Instance, Whole, check
 from ..storage.url import guarded_storage
 from .adapter import Guard, GuardedAdapter
+from .cookies import CookiesOfRequest
+from .exchange import restore_elapsed
 from .idempotency import IDEMPOTENCY_HEADER, header_value
-from .transport import keep_deadlines
+from .remembering_session import RememberingSession
+from .running import Running
+from .transport import begin_anew, keep_deadlines, make_adapter, switch_off_retries
 
 GetAdapter: TypeAlias = Callable[..., BaseAdapter]
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 Verb: TypeAlias = Callable[..., Response]
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """The call a session is in the middle of."""
-
-    session: ResilientSession
-    call: Call
-    idempotency_key: str | None
-
-
-_running: ContextVar[_Running | None] = ContextVar("flask_resilience_call", default=None)
-
-
-class ResilientSession(requests.Session):
+class ResilientSession(RememberingSession):
     """Retry, break the circuit and keep the deadline of every call, whatever its verb.
 
     With nothing failing it behaves as ``requests.Session`` does. Adapters mounted by the user, and
@@ -62,6 +58,7 @@ class ResilientSession(requests.Session):
     :param storage: Where its circuits live, as an object or a URL; by default in this session
         alone.
     :param breakers: Instead of a storage, circuit breakers shared with other sessions.
+    :param budgets: Retry budgets shared with other sessions.
     :param on_event: Told of attempts, waits, circuit changes and finished calls.
     """
 
@@ -73,19 +70,24 @@ class ResilientSession(requests.Session):
         breaker: CircuitBreakerPolicy | None = None,
         storage: CircuitStorage | str | None = None,
         breakers: BreakerRegistry | None = None,
+        budgets: RetryBudgets | None = None,
         clock: Clock = SYSTEM_CLOCK,
         on_event: OnEvent = ignore_event,
     ) -> None:
-        super().__init__()
         options = check("options", options or ClientOptions(), Instance(ClientOptions))
         options = replace(options, retry=retry or options.retry, breaker=breaker or options.breaker)
-        listener = partial(tell, on_event)
+        listener = on_event if on_event is ignore_event else partial(tell, on_event)
         if breakers is None:
             storage = guarded_storage("memory://" if storage is None else storage, clock, listener)
             breakers = BreakerRegistry(storage, clock, listener)
-        self._guard = Guard(options, breakers, clock, listener)
+        budgets = budgets or RetryBudgets(clock)
+        self._guard = Guard(options, breakers, budgets, clock, listener)
         self._replaced_get_adapter: GetAdapter | None = None
+        super().__init__()
+        for scheme in ("https://", "http://"):
+            super().mount(scheme, make_adapter(options.pool_size))
         self.headers.update(options.headers)
+        begin_anew_when_forked(self)
 
     def request(
         self,
@@ -96,6 +98,7 @@ class ResilientSession(requests.Session):
         idempotent: bool = False,
         idempotency_key: str | bool | None = None,
         retries: int | None = None,
+        fallback: object = None,
         **kwargs: Any,
     ) -> Response:
         """Make a call; the other arguments are those of ``requests.Session.request``.
@@ -105,36 +108,72 @@ class ResilientSession(requests.Session):
         :param idempotent: Whether sending it twice does no harm, for POST and PATCH.
         :param idempotency_key: Sent as ``Idempotency-Key`` with every attempt; ``True`` mints one.
         :param retries: Attempts after the first, instead of the setting; 0 for none.
-        :return: The last answer, good or bad.
-        :raises requests.RequestException: The last attempt's, as ``requests`` raises it.
+        :param fallback: Given instead of a failure; or a function of the exception that makes what
+            is given. An answer that was retried in vain comes to it as a ``requests.HTTPError``.
+        :return: The last answer, good or bad, whose ``resilience`` is a
+            :class:`~flask_resilience.CallReport`; or what *fallback* gives.
+        :raises requests.RequestException: The last attempt's, as ``requests`` raises it; its
+            ``resilience`` is the report, too.
         :raises CircuitOpenError: If the circuit of the upstream is open; nothing was sent.
         :raises DeadlineExceededError: If the total time ran out.
         :raises ConfigurationError: If an argument is out of range.
         """
-        call = self._new_call(deadline, retries, idempotent=idempotent)
-        address = url.decode() if isinstance(url, bytes) else url
-        with self._calling(_Running(self, call, header_value(idempotency_key))):
-            response = super().request(method, self._absolute(address), *args, **kwargs)
-        return self._finish(call, response)
+        running = Running(
+            self,
+            self._guard,
+            self._new_call(deadline, retries, idempotent=idempotent),
+            header_value(idempotency_key),
+            None if fallback is None else Fallback(fallback),
+        )
+        address = self._absolute(url)
+        ask = super().request
+        return running.make(lambda: ask(method, address, *args, **kwargs))
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request, as a call of its own unless one is being made."""
-        if self._running_call() is not None:
-            return super().send(request, **kwargs)
-        call = self._new_call()
-        with self._calling(_Running(self, call, None)):
-            response = super().send(request, **kwargs)
-        return self._finish(call, response)
+        ask = super().send
+
+        def send() -> Response:
+            return restore_elapsed(ask(request, **kwargs))
+
+        current = Running.of(self)
+        running = current or Running(self, self._guard, self._new_call())
+        running.call.follows_redirects = bool(kwargs.get("allow_redirects", True))
+        return running.make(send) if current is None else send()
 
     def mount(self, prefix: str, adapter: BaseAdapter) -> None:
-        """Use *adapter* for URLs that begin with *prefix*, and hold it to the deadlines."""
+        """Use *adapter* for URLs that begin with *prefix*, and hold it to the deadlines.
+
+        Retries of its own are switched off, with a warning, as they would multiply with those of
+        the session.
+        """
         keep_deadlines(adapter)
+        attempts = self._guard.options.retry.attempts
+        if attempts > 1 and switch_off_retries(adapter):
+            self._warn(
+                "adapter_retries",
+                f"The adapter mounted on {prefix!r} brought retries of its own, which are switched "
+                f"off: they would multiply with the {attempts} attempts of the session's retry "
+                "policy. Leave out its max_retries, or set the policy's attempts to 1.",
+            )
         super().mount(prefix, adapter)
+
+    def begin_anew(self) -> None:
+        """Have no connection of the process that this one was forked from."""
+        for adapter in self.adapters.values():
+            begin_anew(adapter)
+
+    def _warn(self, check: str, hint: str) -> None:
+        """Tell the listener, or else whoever reads Python's warnings."""
+        if self._guard.on_event is ignore_event:
+            warnings.warn(hint, stacklevel=3)
+        else:
+            self._guard.on_event(ConfigSuspicious(check=check, hint=hint))
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare *request* with the session's settings and the call's idempotency key."""
         prepared = super().prepare_request(request)
-        running = self._running_call()
+        running = Running.of(self)
         if running is not None and running.idempotency_key is not None:
             prepared.headers.setdefault(IDEMPOTENCY_HEADER, running.idempotency_key)
         return prepared
@@ -157,13 +196,9 @@ class ResilientSession(requests.Session):
 
     def _guarded_adapter(self, url: str) -> BaseAdapter:
         find = self._replaced_get_adapter or super().get_adapter
-        running = self._running_call()
+        running = Running.of(self)
         call = self._new_call() if running is None else running.call
         return GuardedAdapter(find(url=url), self._guard, call)
-
-    def _running_call(self) -> _Running | None:
-        running = _running.get()
-        return running if running is not None and running.session is self else None
 
     def _new_call(
         self, deadline: float | None = None, retries: int | None = None, *, idempotent: bool = False
@@ -173,10 +208,15 @@ class ResilientSession(requests.Session):
         retry = options.retry
         if retries is not None:
             retry = replace(retry, attempts=1 + check("retries", retries, Whole(0, 99)))
+        started, request = clock.monotonic(), current_request()
+        left = (
+            inf if request is None or request.expires_at is None else request.expires_at - started
+        )
         return Call(
             retry=retry,
-            deadline=Deadline.after(seconds, clock),
-            started=clock.monotonic(),
+            deadline=Deadline.after(max(0.0, min(seconds, left)), clock),
+            started=started,
+            hurried=left < seconds,
             idempotent=idempotent,
         )
 
@@ -191,59 +231,16 @@ class ResilientSession(requests.Session):
         for adapter in self.adapters.values():
             keep_deadlines(adapter)
 
-    @contextmanager
-    def _calling(self, running: _Running) -> Iterator[None]:
-        """Make *running* the current call, and tell of it if it fails."""
-        token = _running.set(running)
-        try:
-            yield
-        except BaseException as error:
-            call = running.call
-            if call.close_body is not None:
-                call.close_body()
-            call.stop_reason = call.stop_reason or _stop_reason(error)
-            self._tell(call)
-            raise
-        finally:
-            _running.reset(token)
-
-    def _finish(self, call: Call, response: Response) -> Response:
-        """Tell of an answered call once its last byte was read."""
-        if call.close_body is not None:
-            call.on_read = partial(self._finish_streamed, call)
-        else:
-            self._tell(call)
-        if self._guard.options.raise_for_status:
-            response.raise_for_status()
-        return response
-
-    def _finish_streamed(self, call: Call, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, GeneratorExit):  # to let go is to close
-            call.stop_reason = "deadline" if call.deadline.over else _stop_reason(error)
-        self._tell(call)
-
-    def _tell(self, call: Call) -> None:
-        if not call.upstream:
-            return  # it failed before it was clear whom it was for
-        self._guard.on_event(
-            CallFinished(
-                call_id=call.call_id,
-                upstream=call.upstream,
-                attempts=call.attempts,
-                outcome=call.outcome,
-                stop_reason=call.stop_reason,
-                duration=self._guard.clock.monotonic() - call.started,
-                waited=call.waited,
-            )
-        )
-
-    def _absolute(self, url: str) -> str:
+    def _absolute(self, url: Any) -> Any:
         base = self._guard.options.base_url
-        if base is None or ABSOLUTE.match(url):
+        if base is None:
             return url
-        if not url or url.startswith("?"):
-            return base + url
-        return f"{base.rstrip('/')}/{url.lstrip('/')}"
+        address = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
+        if ABSOLUTE.match(address):
+            return address
+        if not address or address.startswith("?"):
+            return base + address
+        return f"{base.rstrip('/')}/{address.lstrip('/')}"
 
     if TYPE_CHECKING:
         # The keywords of request() hold for every verb, which the types of requests deny.
@@ -256,5 +253,7 @@ class ResilientSession(requests.Session):
         delete: Verb
 
 
-def _stop_reason(error: BaseException) -> str:
-    return "error" if isinstance(error, Exception) else "interrupted"
+class AppSession(ResilientSession):
+    """The session of an app, which makes calls for many users: cookies last for one request."""
+
+    cookies = CookiesOfRequest()

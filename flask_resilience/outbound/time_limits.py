@@ -26,6 +26,8 @@ class TimeLimits:
             connect and an attempt limit, each perhaps ``None``; or a ``urllib3.Timeout``.
         :raises ConfigurationError: If a limit is no number of seconds.
         """
+        if timeout is None:
+            return cls(options.connect_timeout, options.timeout)
         if isinstance(timeout, Timeout):
             given = (timeout.connect_timeout, timeout.read_timeout)
             timeout = tuple(one if isinstance(one, (int, float)) else None for one in given)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .deadline import Deadline
+from .report import CallReport
 from .retry import RetryPolicy
 
 
@@ -16,8 +17,14 @@ class Call:
 
     :param retry: The policy its attempts follow.
     :param started: When it began, in seconds of the clock's monotonic time.
+    :param hurried: Whether its deadline is that of a caller who waits for this app, and shorter
+        than its own: what such a deadline cuts short says nothing of the upstream.
+    :param follows_redirects: Whether what a redirect leads to is part of it.
     :param idempotent: Whether sending it again does no harm whatever its verb is.
     :param upstream: Whom it turned to last; changes with a redirect.
+    :param waits: The pauses between its attempts, in seconds.
+    :param free_retry: Whether its next retry costs nothing if nothing was sent.
+    :param circuit_state: Of the upstream, after the last attempt.
     :param close_body: Closes the answer whose body the user has still to read, if there is one.
     :param on_read: Told how the reading ended: ``None`` for well.
     :param stop_reason: Why no further attempt was made; ``None`` while all is well.
@@ -26,11 +33,15 @@ class Call:
     retry: RetryPolicy
     deadline: Deadline
     started: float
+    hurried: bool = False
+    follows_redirects: bool = True
     idempotent: bool = False
     call_id: str = field(default_factory=lambda: secrets.token_hex(8))
     upstream: str = ""
     attempts: int = 0
-    waited: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    free_retry: bool = True
+    circuit_state: str = ""
     close_body: Callable[[], None] | None = None
     on_read: Callable[[BaseException | None], None] | None = None
     stop_reason: str | None = None
@@ -40,6 +51,18 @@ class Call:
         self.close_body = None
         if self.on_read is not None:
             self.on_read(error)
+
+    def report(self) -> CallReport:
+        """Return what is to be told of it now."""
+        return CallReport(
+            self.call_id,
+            self.upstream,
+            self.attempts,
+            tuple(self.waits),
+            self.circuit_state,
+            self.outcome,
+            self.stop_reason,
+        )
 
     @property
     def outcome(self) -> str:
@@ -56,4 +79,5 @@ OUTCOMES = {
     "retry_after": "exhausted",
     "circuit_open": "circuit_open",
     "deadline": "deadline",
+    "budget": "budget",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..rules import Flag, Instance, Maybe, Named, Number, Text, check, check_fields, setting
+from ..rules import Flag, Instance, Maybe, Named, Number, Text, Whole, check, check_fields, setting
 from .circuit_breaker import CircuitBreakerPolicy
 from .retry import RetryPolicy
 
@@ -29,6 +29,10 @@ class ClientOptions:
     timeout: float = setting(15.0, SECONDS, "one attempt, from connect to last byte")
     connect_timeout: float = setting(3.0, SECONDS, "the connect of an attempt")
     deadline: float = setting(25.0, SECONDS, "whole call: attempts, waits, redirects, body")
+    pool_size: int = setting(32, Whole(1, 10_000), "idle connections kept for each host")
+    internal: bool = setting(
+        False, Flag(), "whether it is told how long the caller waits: X-Request-Timeout-Ms"
+    )
     raise_for_status: bool = setting(
         False, Flag(), "whether a final 4xx or 5xx raises requests.HTTPError"
     )

@@ -23,6 +23,7 @@ class Verdict:
     :param status: Status of the answer; ``None`` if there was none.
     :param error_type: Class of the exception; ``None`` if there was none.
     :param refusal: Why another attempt would be wrong although wanted; ``None`` if it would not.
+    :param unsent: Whether the upstream provably got nothing of it.
     :param retry_after: Seconds the upstream asked to be left alone, if it did.
     :param fails_trial: Whether it fails a trial although it is no failure otherwise (429).
     :param host_fault: Whether the failure is this host's own (no DNS, no trust, no sockets), so
@@ -36,6 +37,7 @@ class Verdict:
     status: int | None = None
     error_type: str | None = None
     refusal: str | None = None
+    unsent: bool = False
     retry_after: float | None = None
     fails_trial: bool = False
     host_fault: bool = False

@@ -20,6 +20,7 @@ from .call import Call
 from .circuit import Permit, State
 from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
+from .retry_budget import RetryBudget
 
 T = TypeVar("T")
 Settle = Callable[[Verdict], None]
@@ -93,7 +94,7 @@ class Attempt(Generic[T]):
         return self.answer.verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pipeline(Generic[T]):
     """Run one exchange with one upstream under its policies.
 
@@ -102,6 +103,7 @@ class Pipeline(Generic[T]):
 
     call: Call
     breaker: Breaker
+    budget: RetryBudget
     clock: Clock
     on_event: OnEvent
     timeout: float
@@ -122,15 +124,19 @@ class Pipeline(Generic[T]):
         self.call.stop_reason = None
         if self.call.deadline.over:
             raise self._too_late()
+        if self.call.retry.budget is not None:
+            self.budget.earn(self.call.retry.budget)
         try:
             last = self._attempt(1)
+            if last.verdict.failed:
+                loop = RetryLoop(self.retry, self, last)
+                last = loop.run()
+                self.call.stop_reason = loop.stop_reason
         except CircuitOpenError:
             self.call.stop_reason = "circuit_open"
             raise
-        if last.verdict.failed:
-            loop = RetryLoop(self.retry, self, last)
-            last = loop.run()
-            self.call.stop_reason = loop.stop_reason
+        finally:
+            self.call.circuit_state = self.breaker.known_state.value
         failed = last.answer.error is not None and last.verdict.outcome is Outcome.FAILURE
         if failed and self.call.deadline.over:
             raise self._too_late() from last.answer.error
@@ -151,6 +157,15 @@ class Pipeline(Generic[T]):
         """Return what is left of the call's deadline, in seconds."""
         return self.call.deadline.left()
 
+    def afford(self, after: Attempt[T]) -> bool:
+        """Pay for another attempt; the first one after nothing was sent is free."""
+        if self.call.retry.budget is None:
+            return True
+        if after.verdict.unsent and self.call.free_retry:
+            self.call.free_retry = False
+            return True
+        return self.budget.spend()
+
     def pause(self, after: Attempt[T], wait: float) -> None:
         """Tell of the wait, then wait."""
         self.on_event(
@@ -162,9 +177,11 @@ class Pipeline(Generic[T]):
                 wait=wait,
                 retry_after=after.verdict.retry_after,
                 deadline_left=self.time_left(),
+                budget_left=None if self.call.retry.budget is None else self.budget.left,
             )
         )
-        self.call.waited += wait
+        self.call.waits.append(wait)
+        self.budget.disturb(wait)
         self.clock.sleep(wait)
 
     def _too_late(self) -> DeadlineExceededError:
@@ -200,13 +217,20 @@ class Pipeline(Generic[T]):
 
         def settle(verdict: Verdict) -> None:
             duration = self.clock.monotonic() - started
-            self.breaker.record(permit, verdict, duration)
+            if verdict.failed:
+                self.budget.disturb()
+            self.breaker.record(permit, self._evidence(verdict), duration)
             self._tell(number, method, url, verdict, duration)
 
         if answer.defer is None:
             settle(answer.verdict)
         else:
             answer.defer(settle)
+
+    def _evidence(self, verdict: Verdict) -> Verdict:
+        """Return what the circuit may learn: nothing, if somebody else's haste was the end."""
+        hasty = self.call.hurried and verdict.error_type is not None and self.call.deadline.over
+        return replace(verdict, outcome=Outcome.IGNORED) if hasty else verdict
 
     def _tell(self, number: int, method: str, url: str, verdict: Verdict, duration: float) -> None:
         self.on_event(

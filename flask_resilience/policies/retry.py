@@ -7,12 +7,23 @@ tenacity runs the loop, and only once an attempt has failed; the decisions are t
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import tenacity
 
-from ..rules import Number, OneOf, Statuses, Whole, check_fields, setting
+from ..rules import (
+    Exceptions,
+    Function,
+    Maybe,
+    Number,
+    OneOf,
+    Statuses,
+    Whole,
+    check_fields,
+    setting,
+)
 from .backoff import CURVES, JITTERS, Backoff, Random
 from .outcome import Verdict
 
@@ -54,10 +65,25 @@ class RetryPolicy:
     statuses: frozenset[int] = setting(
         frozenset({408, 429, 500, 502, 503, 504}), Statuses(), "answers worth another attempt"
     )
+    exceptions: tuple[type[Exception], ...] | None = setting(
+        None,
+        Maybe(Exceptions()),
+        "exceptions worth another attempt; None: connection faults and timeouts",
+    )
+    predicate: Callable[[Any], bool] | None = setting(
+        None,
+        Maybe(Function()),
+        "asked of each answer with another status, whether it is worth another attempt",
+    )
     unsafe: str = setting(
         "pushback",
         OneOf("never", "pushback", "always"),
         "what POST and PATCH may resend without a key",
+    )
+    budget: float | None = setting(
+        0.2,
+        Maybe(Number(0, 100, "retries")),
+        "what a call adds to the retries its upstream may cost, above a floor; None: no bound",
     )
     after_max: float = setting(30.0, Number(0, 86400, "seconds"), "longest Retry-After obeyed")
 
@@ -110,6 +136,9 @@ class Retried(Protocol[J]):
     def time_left(self) -> float:
         """Return what is left of the deadline, in seconds."""
 
+    def afford(self, after: J) -> bool:
+        """Pay for another attempt, or say that the budget is used up."""
+
     def pause(self, after: J, wait: float) -> None:
         """Wait *wait* seconds after a failed attempt."""
 
@@ -154,9 +183,13 @@ class RetryLoop(Generic[J]):
 
     def _stop(self, state: tenacity.RetryCallState) -> bool:
         if self.stop_reason is None:
-            self.stop_reason = self.policy.stop_reason(
-                self.last, state.upcoming_sleep, self.retried.time_left()
-            )
-        if self.stop_reason is None and self.retried.blocked():
-            self.stop_reason = "circuit_open"
+            self.stop_reason = self._why_stop(state.upcoming_sleep)
         return self.stop_reason is not None
+
+    def _why_stop(self, wait: float) -> str | None:
+        reason = self.policy.stop_reason(self.last, wait, self.retried.time_left())
+        if reason is not None:
+            return reason
+        if self.retried.blocked():
+            return "circuit_open"
+        return None if self.retried.afford(self.last) else "budget"

@@ -26,8 +26,7 @@ def describe(value: object, say: Callable[[object], str] = repr) -> str:
         return f"<{type(value).__name__}: {say.__name__} raised {type(error).__name__}>"
 
 
-def _dumps(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, default=describe, allow_nan=False, separators=(",", ":"))
+_dumps = json.JSONEncoder(default=describe, allow_nan=False, separators=(",", ":")).encode
 
 
 def _sayable(value: Any) -> Any:

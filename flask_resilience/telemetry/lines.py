@@ -6,14 +6,16 @@ that has no value is left out.
 
 from __future__ import annotations
 
-from functools import singledispatch
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from ..events import (
     AttemptFinished,
     CallFinished,
     CircuitChanged,
+    ConfigSuspicious,
     Event,
     RequestFailed,
     RequestFinished,
@@ -22,16 +24,11 @@ from ..events import (
     StorageRecovered,
 )
 
-
-@singledispatch
-def line(event: Event) -> tuple[str, str, dict[str, Any]]:
-    """Return the name, the level and the fields of the line that tells of *event*."""
-    raise TypeError(f"{type(event).__name__} has no log line.")
+Fields: TypeAlias = dict[str, Any]
 
 
-@line.register
-def _attempt(event: AttemptFinished) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _attempt(event: AttemptFinished) -> Fields:
+    return {
         "call_id": event.call_id,
         "upstream": event.upstream,
         "attempt": event.attempt,
@@ -44,12 +41,10 @@ def _attempt(event: AttemptFinished) -> tuple[str, str, dict[str, Any]]:
         "duration_ms": _ms(event.duration),
         "circuit_state": event.circuit_state,
     }
-    return "http.client.attempt", "warning" if event.failed else "debug", fields
 
 
-@line.register
-def _retry(event: RetryScheduled) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _retry(event: RetryScheduled) -> Fields:
+    return {
         "call_id": event.call_id,
         "upstream": event.upstream,
         "attempt": event.attempt,
@@ -58,13 +53,12 @@ def _retry(event: RetryScheduled) -> tuple[str, str, dict[str, Any]]:
         "wait_ms": _ms(event.wait),
         "retry_after_ms": _ms(event.retry_after),
         "deadline_left_ms": _ms(event.deadline_left),
+        "budget_left": None if event.budget_left is None else round(event.budget_left, 1),
     }
-    return "http.client.retry", "info", fields
 
 
-@line.register
-def _call(event: CallFinished) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _call(event: CallFinished) -> Fields:
+    return {
         "call_id": event.call_id,
         "upstream": event.upstream,
         "attempts": event.attempts,
@@ -72,14 +66,12 @@ def _call(event: CallFinished) -> tuple[str, str, dict[str, Any]]:
         "stop_reason": event.stop_reason,
         "duration_ms": _ms(event.duration),
         "wait_ms": _ms(event.waited),
+        "fallback": event.fallback or None,
     }
-    level = "info" if event.outcome == "success" else "warning"
-    return "http.client.finish", level, fields
 
 
-@line.register
-def _circuit(event: CircuitChanged) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _circuit(event: CircuitChanged) -> Fields:
+    return {
         "upstream": event.upstream,
         "from_state": event.from_state,
         "to_state": event.to_state,
@@ -92,36 +84,33 @@ def _circuit(event: CircuitChanged) -> tuple[str, str, dict[str, Any]]:
         "storage": event.storage,
         "actor": event.actor,
     }
-    opens = event.to_state in ("open", "forced_open")
-    return "circuit_breaker.transition", "warning" if opens else "info", fields
 
 
-@line.register
-def _degraded(event: StorageDegraded) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _degraded(event: StorageDegraded) -> Fields:
+    return {
         "storage": event.storage,
         "used_for": event.used_for,
         "error_type": event.error_type,
         "error_message": event.error_message,
         "mode": event.mode,
     }
-    return "storage.degraded", "warning", fields
 
 
-@line.register
-def _recovered(event: StorageRecovered) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _recovered(event: StorageRecovered) -> Fields:
+    return {
         "storage": event.storage,
         "used_for": event.used_for,
         "mode": event.mode,
         "down_ms": _ms(event.down_for),
     }
-    return "storage.recovered", "info", fields
 
 
-@line.register
-def _request(event: RequestFinished) -> tuple[str, str, dict[str, Any]]:
-    fields = {
+def _suspicious(event: ConfigSuspicious) -> Fields:
+    return {"check": event.check, "hint": event.hint}
+
+
+def _request(event: RequestFinished) -> Fields:
+    return {
         "http_request_method": event.method,
         "url_path": event.path,
         "http_route": event.route,
@@ -135,14 +124,63 @@ def _request(event: RequestFinished) -> tuple[str, str, dict[str, Any]]:
         "outcome": event.outcome,
         "error_type": event.error_type,
     }
-    level = "error" if event.status >= 500 else "info"
-    return "http.server.request.finish", level, fields
 
 
-@line.register
-def _failure(event: RequestFailed) -> tuple[str, str, dict[str, Any]]:
-    return "http.server.request.exception", "error", {"exc_info": event.error}
+def _failure(event: RequestFailed) -> Fields:
+    return {"exc_info": event.error}
 
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+class _Line(NamedTuple):
+    """How the events of one class are told."""
+
+    name: str
+    level: Callable[[Any], str]
+    fields: Callable[[Any], Fields]
+
+
+def _always(level: str) -> Callable[[Any], str]:
+    return lambda event: level
+
+
+LINES: Mapping[type[Event], _Line] = MappingProxyType(
+    {
+        AttemptFinished: _Line(
+            "http.client.attempt", lambda event: "warning" if event.failed else "debug", _attempt
+        ),
+        RetryScheduled: _Line("http.client.retry", _always("info"), _retry),
+        CallFinished: _Line(
+            "http.client.finish",
+            lambda event: "info" if event.outcome == "success" else "warning",
+            _call,
+        ),
+        CircuitChanged: _Line(
+            "circuit_breaker.transition",
+            lambda event: "warning" if event.to_state in ("open", "forced_open") else "info",
+            _circuit,
+        ),
+        StorageDegraded: _Line("storage.degraded", _always("warning"), _degraded),
+        StorageRecovered: _Line("storage.recovered", _always("info"), _recovered),
+        ConfigSuspicious: _Line("config.suspicious", _always("warning"), _suspicious),
+        RequestFinished: _Line(
+            "http.server.request.finish",
+            lambda event: "error" if event.status >= 500 else "info",
+            _request,
+        ),
+        RequestFailed: _Line("http.server.request.exception", _always("error"), _failure),
+    }
+)
+
+
+def level(event: Event) -> str:
+    """Return the level of the line that tells of *event*."""
+    return LINES[type(event)].level(event)
+
+
+def line(event: Event) -> tuple[str, str, Fields]:
+    """Return the name, the level and the fields of the line that tells of *event*."""
+    told = LINES[type(event)]
+    return told.name, told.level(event), told.fields(event)

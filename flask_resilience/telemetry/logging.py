@@ -18,8 +18,10 @@ from structlog.typing import FilteringBoundLogger
 
 from ..events import Event
 from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
-from .lines import line
+from .lines import level, line
 from .processors import PROCESSORS, adopt_record, setup
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def configure_logging(
@@ -84,22 +86,23 @@ def _write(text: str) -> None:
 class EventLog:
     """The sink that writes each event as a line, at its own app's level.
 
+    :param least: The least severe level written, as in ``INFO``.
     :param service: What ``service`` says on these lines.
     """
 
-    def __init__(self, level: str, service: str) -> None:
-        self._least: int = logging.getLevelName(level)
+    def __init__(self, least: str, service: str) -> None:
+        self._written = frozenset(LEVELS[LEVELS.index(least.lower()) :])
         self._output = StandardOutput("flask_resilience", service)
 
     def __call__(self, event: Event) -> None:
         """Write the line that tells of *event*."""
-        name, level, fields = line(event)
-        if setup.format == "off" or logging.getLevelName(level.upper()) < self._least:
+        if setup.format == "off" or level(event) not in self._written:
             return
-        line_fields = {"event": name, **fields}
-        told: Any = {key: value for key, value in line_fields.items() if value is not None}
+        name, severity, fields = line(event)
+        told: Any = {key: value for key, value in fields.items() if value is not None}
+        told["event"] = name
         for process in PROCESSORS:
-            told = process(self._output, level, told)
+            told = process(self._output, severity, told)
         self._output.msg(told)
 
 

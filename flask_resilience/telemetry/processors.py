@@ -52,7 +52,7 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     origin = fields.pop("_origin") if isinstance(fields.get("_origin"), _Origin) else None
     request = current_request()
     serving = None if request is None else request.service
-    core = {
+    core: EventDict = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
         "level": _ALIASES.get(level, level) if origin is None else origin.level,
         "event": fields.pop("event", ""),
@@ -63,7 +63,9 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     if request is not None:
         core["request_id"] = request.request_id
         fields.pop("request_id", None)
-    return core | {f"user_{key}" if key in core else key: fields[key] for key in fields}
+    if not core.keys().isdisjoint(fields):
+        fields = {f"user_{key}" if key in core else key: fields[key] for key in fields}
+    return {**core, **fields}
 
 
 def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
@@ -81,7 +83,10 @@ def _stacktrace(error: object) -> str:
 
 
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    return {key: _redact_field(value, key) for key, value in fields.items()}
+    return {
+        key: value if isinstance(value, _Origin) else _redact_field(value, key)
+        for key, value in fields.items()
+    }
 
 
 def _redact_field(value: Any, name: str) -> Any:
@@ -128,9 +133,9 @@ def adopt_record(logger: WrappedLogger, level: str, fields: EventDict) -> EventD
 PROCESSORS: Sequence[Processor] = (
     merge_contextvars,
     StackInfoRenderer(),
-    _add_core,
     _add_exception,
     _redact,
+    _add_core,
     _render,
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
@@ -29,6 +30,12 @@ SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"),
 SECRET_ENDINGS = ("password", "secret", "token", "apikey", "cookie", "signature", "credential")
 TYPE_NAMES = frozenset({"str", "int", "float", "bool", "bytes", "dict", "list", "object", "None"})
 """What stands behind ``password:`` in the source lines of a stack trace."""
+
+_STEMS = (
+    *("pass", "pwd", "secret", "token", "key", "auth", "session", "sid", "cookie", "credential"),
+    *("sig", "jwt", "amz"),
+)
+"""At least one is in every secret name, so that most text need not be searched for names."""
 
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"<>]{1,4096}(?=@)")
@@ -51,6 +58,7 @@ _PRIVATE_KEY = re.compile(
 _SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Say whether a field, header or query parameter of this name holds a secret.
 
@@ -92,12 +100,22 @@ def redact_text(text: str) -> str:
     """
     if "@" in text:
         text = _USER_INFO.sub(REDACTED, text)
-    if "=" in text or ":" in text or "%3" in text or "'," in text or '",' in text:
+    if _may_name_a_secret(text):
         text = _HEADER.sub(lambda found: _hide(found, found["quote"]), text)
         text = _redact_named(text)
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(rf"\g<head>{REDACTED}", text)
-    return _SCHEME.sub(_redact_scheme, text)
+    if "Bearer" in text or "Basic" in text:
+        text = _SCHEME.sub(_redact_scheme, text)
+    return text
+
+
+def _may_name_a_secret(text: str) -> bool:
+    """Say whether *text* has something behind a name, and what the name of a secret is made of."""
+    named = "=" in text or ":" in text or "%3" in text or "'," in text or '",' in text
+    if not named or "%" in text or "\\" in text:  # escaped, a name might be anything
+        return named
+    return any(map(text.lower().__contains__, _STEMS))
 
 
 def _hide(found: re.Match[str], quote: str | None) -> str:

@@ -25,6 +25,7 @@ from ..events import (
     AttemptFinished,
     CallFinished,
     CircuitChanged,
+    ConfigSuspicious,
     Event,
     RetryScheduled,
     StorageDegraded,
@@ -40,6 +41,7 @@ call_finished = _signals.signal("resilience-call-finished")
 circuit_changed = _signals.signal("resilience-circuit-changed")
 storage_degraded = _signals.signal("resilience-storage-degraded")
 storage_recovered = _signals.signal("resilience-storage-recovered")
+config_suspicious = _signals.signal("resilience-config-suspicious")
 
 SIGNALS: dict[type[Event], NamedSignal] = {
     AttemptFinished: attempt_finished,
@@ -48,6 +50,7 @@ SIGNALS: dict[type[Event], NamedSignal] = {
     CircuitChanged: circuit_changed,
     StorageDegraded: storage_degraded,
     StorageRecovered: storage_recovered,
+    ConfigSuspicious: config_suspicious,
 }
 
 

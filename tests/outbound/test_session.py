@@ -455,8 +455,9 @@ def test_failed_streams_go_back_to_the_pool(session, make_upstream):
     upstream = make_upstream(503, 503, 200)
     with session.get(upstream.url, stream=True) as response:
         assert response.content == b"ok"
-    pool = session.adapters["http://"].poolmanager.connection_from_url(upstream.url)
-    assert pool.pool.qsize() == pool.pool.maxsize
+    pools = session.adapters["http://"].poolmanager.pools
+    (pool,) = [pools[key] for key in pools.keys()]  # noqa: SIM118  # it is no mapping to iterate
+    assert (pool.num_requests, pool.pool.qsize()) == (3, pool.pool.maxsize)
 
 
 def test_second_try_of_a_digest_is_guarded(session, make_upstream, clock):

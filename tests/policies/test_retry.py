@@ -37,8 +37,9 @@ class Made:
 class Script:
     """Attempts that come out as told, and what the loop did with them."""
 
-    def __init__(self, *verdicts, left=25.0, blocked_after=99, interrupt=None):
+    def __init__(self, *verdicts, left=25.0, blocked_after=99, interrupt=None, budget=99):
         self.verdicts, self.left, self.blocked_after = verdicts, left, blocked_after
+        self.budget = budget
         self.interrupt = interrupt
         self.made, self.waits = 1, []
 
@@ -53,6 +54,11 @@ class Script:
     def blocked(self):
         """Say whether the circuit is open by now."""
         return self.made >= self.blocked_after
+
+    def afford(self, after):
+        """Take one retry out of the budget."""
+        self.budget -= 1
+        return self.budget >= 0
 
     def time_left(self):
         """Return the rest of the deadline."""

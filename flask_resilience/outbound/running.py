@@ -1,0 +1,131 @@
+"""One call of a session, from its first attempt to what its caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import cast
+
+import requests
+from requests import Response
+
+from ..errors import CallRejectedError, DeadlineExceededError
+from ..events import CallFinished
+from ..policies.call import Call
+from ..policies.fallback import Fallback
+from ..policies.report import CallReport
+from .adapter import Guard
+from .outcome import is_upstream_failure
+
+NOTE = "flask-resilience: "
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The call that *session* is in the middle of.
+
+    :param idempotency_key: Sent with every attempt, if there is one.
+    :param fallback: What is given instead of a failure, if anything is.
+    """
+
+    session: requests.Session
+    guard: Guard
+    call: Call
+    idempotency_key: str | None = None
+    fallback: Fallback | None = None
+
+    @staticmethod
+    def of(session: requests.Session) -> Running | None:
+        """Return the call that *session* is in the middle of, in this context."""
+        running = _running.get()
+        return running if running is not None and running.session is session else None
+
+    def make(self, send: Callable[[], Response]) -> Response:
+        """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
+        try:
+            response = self._send(send)
+        except BaseException as error:
+            replaced = self.fallback is not None and self._is_failure(error)
+            self._end(error, replaced=replaced)
+            if self.fallback is None or not replaced or not isinstance(error, Exception):
+                raise
+            return cast("Response", self.fallback.result(error))
+        return self._answer(response)
+
+    def _send(self, send: Callable[[], Response]) -> Response:
+        token = _running.set(self)
+        try:
+            return send()
+        finally:
+            _running.reset(token)
+
+    def _end(self, error: BaseException, *, replaced: bool) -> None:
+        call = self.call
+        if call.close_body is not None:
+            call.close_body()
+        call.stop_reason = call.stop_reason or _stop_reason(error)
+        self._tell(replaced=replaced)
+        if call.upstream and self._is_failure(error):
+            _explain(error, call.report(), noted=call.retry.attempts > 1)
+
+    def _answer(self, response: Response) -> Response:
+        call, fallback = self.call, self.fallback
+        replaced = fallback is not None and call.stop_reason is not None
+        if call.close_body is not None:
+            call.on_read = self._end_of_stream
+        else:
+            self._tell(replaced=replaced)
+        response.resilience = call.report()  # type: ignore[attr-defined]  # ours, beside its own
+        if fallback is not None and replaced:
+            response.close()
+            reason = f"{response.status_code} of {call.upstream}"
+            instead = fallback.result(requests.HTTPError(reason, response=response))
+            return cast("Response", instead)
+        if self.guard.options.raise_for_status:
+            response.raise_for_status()
+        return response
+
+    def _end_of_stream(self, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, GeneratorExit):  # to let go is to close
+            self.call.stop_reason = "deadline" if self.call.deadline.over else _stop_reason(error)
+        self._tell()
+
+    def _is_failure(self, error: BaseException) -> bool:
+        """Say whether *error* is how a call fails, and no mistake of whoever made it."""
+        if isinstance(error, (CallRejectedError, DeadlineExceededError)):
+            return True
+        return is_upstream_failure(error, self.call.retry)
+
+    def _tell(self, *, replaced: bool = False) -> None:
+        call = self.call
+        if not call.upstream:
+            return  # it failed before it was clear whom it was for
+        self.guard.on_event(
+            CallFinished(
+                call_id=call.call_id,
+                upstream=call.upstream,
+                attempts=call.attempts,
+                outcome=call.outcome,
+                stop_reason=call.stop_reason,
+                duration=self.guard.clock.monotonic() - call.started,
+                waited=sum(call.waits),
+                fallback=replaced,
+            )
+        )
+
+
+_running: ContextVar[Running | None] = ContextVar("flask_resilience_call", default=None)
+
+
+def _explain(error: BaseException, report: CallReport, *, noted: bool) -> None:
+    """Leave the report with an exception, and a note for whoever reads its traceback."""
+    facts = vars(error)
+    facts["resilience"] = report
+    if noted and report.attempts:
+        others = [note for note in facts.get("__notes__", ()) if not note.startswith(NOTE)]
+        facts["__notes__"] = [*others, f"{NOTE}{report}"]
+
+
+def _stop_reason(error: BaseException) -> str:
+    return "error" if isinstance(error, Exception) else "interrupted"
