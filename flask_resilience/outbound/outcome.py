@@ -29,6 +29,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from ..errors import CallRejectedError
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
+from .errors import SHOULD_RETRY_HEADER
 from .idempotency import IDEMPOTENCY_HEADER
 
 try:
@@ -39,6 +40,7 @@ except ImportError:  # urllib3 1.26, in which a NewConnectionError stands for th
         """The name of a host could not be looked up."""
 
 
+TOLD_NOT_TO = "told_not_to"
 UNSAFE = "unsafe"
 BODY = "body"
 IDEMPOTENT_VERBS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -61,6 +63,8 @@ def judge_response(
     wanted = status in policy.statuses or _is_wanted_again(response, policy)
     if not wanted:
         refusal = "error"
+    elif response.headers.get(SHOULD_RETRY_HEADER, "").strip().lower() == "false":
+        refusal = TOLD_NOT_TO
     elif refusal == UNSAFE and policy.unsafe == "pushback" and status in PUSHBACK_STATUSES:
         refusal = None
     return Verdict(
