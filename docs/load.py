@@ -26,14 +26,14 @@ RATE = 10
 OUTAGE = range(60, 180)
 """The seconds in which each request is answered 503."""
 END = 240
-BIN = 2
+BIN = 4
 """Seconds that are counted together."""
 NO_BREAKER = CircuitBreakerPolicy(mode="disabled")
 SESSIONS: dict[str, tuple[RetryPolicy, CircuitBreakerPolicy]] = {
     "retries alone": (RetryPolicy(budget=None), NO_BREAKER),
     "retries with a budget": (RetryPolicy(), NO_BREAKER),
     "no retries": (RetryPolicy(attempts=1), NO_BREAKER),
-    "with budget and circuit breaker": (RetryPolicy(), CircuitBreakerPolicy()),
+    "with a budget and a circuit breaker": (RetryPolicy(), CircuitBreakerPolicy()),
 }
 
 
@@ -131,14 +131,14 @@ def in_outage(times: list[float]) -> float:
     return hits / (len(OUTAGE) * RATE)
 
 
-LEFT, RIGHT, TOP, BOTTOM = 64, 736, 30, 330
-MOST = 45
+LEFT, RIGHT, TOP, BOTTOM = 64, 736, 40, 330
+MOST = 50
 """The highest number on the vertical axis."""
 LABELS = {
-    "retries alone": ("alone", 195, 41.5),
-    "retries with a budget": ("budget", 185, 14.5),
-    "no retries": ("none", 185, 6.5),
-    "with budget and circuit breaker": ("both", 63, 1.5),
+    "retries alone": ("alone", 82, 43.5),
+    "retries with a budget": ("budget", 82, 14.5),
+    "no retries": ("none", 82, 6.5),
+    "with a budget and a circuit breaker": ("both", 82, 1.5),
 }
 """Class, and where the name stands: from which second on, and at how many requests a second."""
 
@@ -188,7 +188,7 @@ def frame() -> list[str]:
         drawn.append(text("end", LEFT - 10, down(number) + 5, str(number)))
     for second in range(0, END + 1, 60):
         drawn.append(text("middle", across(second), BOTTOM + 22, str(second)))
-    drawn.append(text("middle", (left + right) / 2, TOP + 18, "the upstream answers 503"))
+    drawn.append(text("middle", (left + right) / 2, TOP - 12, "the upstream answers 503"))
     drawn.append(text("middle", (LEFT + RIGHT) / 2, BOTTOM + 50, "seconds"))
     turned = f'transform="rotate(-90 22 {down(MOST / 2):g})"'
     named = text("middle", 22, down(MOST / 2), "requests a second at the upstream")

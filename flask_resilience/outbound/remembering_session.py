@@ -63,6 +63,7 @@ class _With:
     """
 
     def __init__(self, whole: object, **instead: Any) -> None:
+        self.__dict__.update(vars(whole))
         self.__dict__.update(instead, _whole=whole)
 
     def __getattr__(self, name: str) -> Any:

@@ -16,7 +16,9 @@ from copy import copy
 from functools import cache, partial
 from queue import Empty, Queue
 from typing import Any
+from urllib.parse import urlsplit
 
+from requests import PreparedRequest
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import PoolManager, Retry
 
@@ -35,13 +37,39 @@ attempt_deadline: ContextVar[Deadline | None] = ContextVar(
 """The end of the attempt that is being made; ``None`` where nothing limits it."""
 
 
+class _Adapter(HTTPAdapter):
+    """Remember which pool a host's calls go to; to find it costs more than all else in here."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Begin with no pool known."""
+        self._known: tuple[Any, dict[tuple[str, str, Any], Any]] = (None, {})
+        super().init_poolmanager(*args, **kwargs)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool, which is asked for anew if it was closed meanwhile."""
+        if proxies or cert is not None:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        if self._known[0] is not self.poolmanager or len(self._known[1]) > HOSTS:
+            self._known = (self.poolmanager, {})
+        known = self._known[1]
+        address = urlsplit(request.url or "")
+        key = (address.scheme, address.netloc, verify)
+        pool = known.get(key)
+        if pool is None or pool.pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            known[key] = pool
+        return pool
+
+
 def make_adapter(pool_size: int) -> HTTPAdapter:
     """Return an adapter that repeats nothing, never waits for a connection and keeps to deadlines.
 
     :param pool_size: Idle connections kept open for each host; at least 1. More calls at once
         open more, which are closed when they are done.
     """
-    adapter = HTTPAdapter(pool_connections=HOSTS, pool_maxsize=pool_size)
+    adapter = _Adapter(pool_connections=HOSTS, pool_maxsize=pool_size)
     keep_deadlines(adapter)
     return adapter
 
