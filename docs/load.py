@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter
 
 from flask_resilience import CircuitBreakerPolicy, CircuitOpenError, ResilientSession, RetryPolicy
 
-RATE = 10
+RATE = 5
 """Calls that begin in each second."""
 OUTAGE = range(60, 180)
 """The seconds in which each request is answered 503."""
@@ -125,20 +125,24 @@ def call(session: ResilientSession) -> None:
         return
 
 
-def in_outage(times: list[float]) -> float:
-    """Return how many requests there were for each call, while the outage lasted."""
-    hits = sum(OUTAGE.start <= time < OUTAGE.stop for time in times)
-    return hits / (len(OUTAGE) * RATE)
+def in_outage(times: list[float]) -> int:
+    """Return how many requests there were while the outage lasted."""
+    return sum(OUTAGE.start <= time < OUTAGE.stop for time in times)
+
+
+def play_all() -> dict[str, list[float]]:
+    """Return when the upstream was asked, by each session."""
+    return {name: asked(*policies) for name, policies in SESSIONS.items()}
 
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 736, 40, 330
-MOST = 50
+MOST = 25
 """The highest number on the vertical axis."""
 LABELS = {
-    "retries alone": ("alone", 82, 43.5),
-    "retries with a budget": ("budget", 82, 14.5),
-    "no retries": ("none", 82, 6.5),
-    "with a budget and a circuit breaker": ("both", 82, 1.5),
+    "retries alone": ("alone", 82, 22.75),
+    "retries with a budget": ("budget", 82, 7.25),
+    "no retries": ("none", 82, 3.25),
+    "with a budget and a circuit breaker": ("both", 72, 0.75),
 }
 """Class, and where the name stands: from which second on, and at how many requests a second."""
 
@@ -150,7 +154,8 @@ PAGE = """\
     .page {{ fill: #ffffff; }} .outage {{ fill: #f0f2f5; }}
     .grid {{ stroke: #d5dae1; }} .axis {{ stroke: #3b4a5e; }}
     text {{ fill: #1b2430; }} .middle {{ text-anchor: middle; }} .end {{ text-anchor: end; }}
-    polyline {{ fill: none; stroke-width: 2.5; stroke-linejoin: round; }} .name {{ font-weight: 600; }}
+    polyline {{ fill: none; stroke-width: 2.5; stroke-linejoin: round; }}
+    .name {{ font-weight: 600; }}
     polyline.alone {{ stroke: #c2410c; }} polyline.budget {{ stroke: #7e22ce; }}
     polyline.none {{ stroke: #64748b; stroke-dasharray: 6 4; }} polyline.both {{ stroke: #0369a1; }}
     text.alone {{ fill: #c2410c; }} text.budget {{ fill: #7e22ce; }}
@@ -173,8 +178,10 @@ PAGE = """\
 def picture(loads: dict[str, list[float]]) -> str:
     """Return the drawing of when the upstream was asked, by each session."""
     drawn = [*frame(), *(curve(LABELS[name][0], times) for name, times in loads.items())]
-    for name, (kind, second, height) in LABELS.items():
-        drawn.append(text(f"name {kind}", across(second), down(height), name))
+    drawn += [
+        text(f"name {kind}", across(second), down(height), name)
+        for name, (kind, second, height) in LABELS.items()
+    ]
     return PAGE.format(drawn="\n".join(f"  {one}" for one in drawn))
 
 
@@ -183,11 +190,12 @@ def frame() -> list[str]:
     left, right = across(OUTAGE.start), across(OUTAGE.stop)
     outage = f'x="{left:g}" y="{TOP}" width="{right - left:g}" height="{BOTTOM - TOP}"'
     drawn = [f'<rect class="outage" {outage}/>']
-    for number in range(0, MOST, 10):
+    for number in range(0, MOST, 5):
         drawn.append(line("axis" if number == 0 else "grid", down(number)))
         drawn.append(text("end", LEFT - 10, down(number) + 5, str(number)))
-    for second in range(0, END + 1, 60):
-        drawn.append(text("middle", across(second), BOTTOM + 22, str(second)))
+    drawn += [
+        text("middle", across(second), BOTTOM + 22, str(second)) for second in range(0, END + 1, 60)
+    ]
     drawn.append(text("middle", (left + right) / 2, TOP - 12, "the upstream answers 503"))
     drawn.append(text("middle", (LEFT + RIGHT) / 2, BOTTOM + 50, "seconds"))
     turned = f'transform="rotate(-90 22 {down(MOST / 2):g})"'
@@ -227,8 +235,7 @@ def down(number: float) -> float:
 
 def main() -> None:
     """Play all four and write the picture."""
-    loads = {name: asked(*policies) for name, policies in SESSIONS.items()}
-    Path(__file__).with_name("load.svg").write_text(picture(loads), encoding="utf-8")
+    Path(__file__).with_name("load.svg").write_text(picture(play_all()), encoding="utf-8")
 
 
 if __name__ == "__main__":

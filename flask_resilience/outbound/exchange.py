@@ -94,9 +94,10 @@ class Exchange:
     def _attempt_request(self, number: int, deadline: Deadline) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
         options, request_id = self.options, current_request_id()
+        header, theirs = options.request_id_header, self.request.headers
         added = added_headers(
             number,
-            None if request_id is None else (options.request_id_header, request_id),
+            None if request_id is None or header in theirs else (header, request_id),
             deadline.left() if options.internal else None,
         )
         if number > 1:

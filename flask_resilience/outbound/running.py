@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import requests
@@ -25,14 +25,14 @@ NOTE = "flask-resilience: "
 class Running:
     """The call that *session* is in the middle of.
 
-    :param idempotency_key: Sent with every attempt, if there is one.
+    :param headers: Sent with whatever the call prepares, unless its maker set them otherwise.
     :param fallback: What is given instead of a failure, if anything is.
     """
 
     session: requests.Session
     guard: Guard
     call: Call
-    idempotency_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     fallback: Fallback | None = None
 
     @staticmethod

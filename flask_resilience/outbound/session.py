@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter
 from ..circuits.circuit_storage import CircuitStorage
 from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
-from ..context import current_request
+from ..context import current_request, current_request_id
 from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
 from ..forks import begin_anew_when_forked
 from ..policies.call import Call
@@ -122,7 +122,7 @@ class ResilientSession(RememberingSession):
             self,
             self._guard,
             self._new_call(deadline, retries, idempotent=idempotent),
-            header_value(idempotency_key),
+            self._call_headers(idempotency_key),
             None if fallback is None else Fallback(fallback),
         )
         address = self._absolute(url)
@@ -171,11 +171,11 @@ class ResilientSession(RememberingSession):
             self._guard.on_event(ConfigSuspicious(check=check, hint=hint))
 
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """Prepare *request* with the session's settings and the call's idempotency key."""
+        """Prepare *request* with the session's settings and the call's headers."""
         prepared = super().prepare_request(request)
         running = Running.of(self)
-        if running is not None and running.idempotency_key is not None:
-            prepared.headers.setdefault(IDEMPOTENCY_HEADER, running.idempotency_key)
+        for name, value in running.headers.items() if running is not None else ():
+            prepared.headers.setdefault(name, value)
         return prepared
 
     @property
@@ -230,6 +230,14 @@ class ResilientSession(RememberingSession):
         super().__setstate__(state)
         for adapter in self.adapters.values():
             keep_deadlines(adapter)
+
+    def _call_headers(self, idempotency_key: str | bool | None) -> dict[str, str]:
+        """Return the headers that are the same for every attempt of a call."""
+        key, request_id = header_value(idempotency_key), current_request_id()
+        headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
+        if request_id is not None:
+            headers[self._guard.options.request_id_header] = request_id
+        return headers
 
     def _absolute(self, url: Any) -> Any:
         base = self._guard.options.base_url
