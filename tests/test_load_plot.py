@@ -65,4 +65,5 @@ def test_budget_bounds_the_load_at_its_share(load, loads):
 
 def test_picture_is_what_was_played(load, loads):
     """The picture beside the page is what the script draws."""
-    assert (DOCS / "load.svg").read_text(encoding="utf-8") == load.picture(loads)
+    same = (DOCS / "load.svg").read_text(encoding="utf-8") == load.picture(loads)
+    assert same, "run docs/load.py, and look at what it draws"

@@ -45,12 +45,15 @@ class Running:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
         try:
             response = self._send(send)
-        except BaseException as error:
-            replaced = self.fallback is not None and self._is_failure(error)
-            self._end(error, replaced=replaced)
-            if self.fallback is None or not replaced or not isinstance(error, Exception):
+        except Exception as error:
+            fallback = self.fallback if self._is_failure(error) else None
+            self._end(error, replaced=fallback is not None)
+            if fallback is None:
                 raise
-            return cast("Response", self.fallback.result(error))
+            return cast("Response", fallback.result(error))
+        except BaseException as error:
+            self._end(error)
+            raise
         return self._answer(response)
 
     def _send(self, send: Callable[[], Response]) -> Response:
@@ -60,7 +63,7 @@ class Running:
         finally:
             _running.reset(token)
 
-    def _end(self, error: BaseException, *, replaced: bool) -> None:
+    def _end(self, error: BaseException, *, replaced: bool = False) -> None:
         call = self.call
         if call.close_body is not None:
             call.close_body()
@@ -70,14 +73,14 @@ class Running:
             _explain(error, call.report(), noted=call.retry.attempts > 1)
 
     def _answer(self, response: Response) -> Response:
-        call, fallback = self.call, self.fallback
-        replaced = fallback is not None and call.stop_reason is not None
+        call = self.call
+        fallback = None if call.stop_reason is None else self.fallback
         if call.close_body is not None:
             call.on_read = self._end_of_stream
         else:
-            self._tell(replaced=replaced)
+            self._tell(replaced=fallback is not None)
         response.resilience = call.report()  # type: ignore[attr-defined]  # ours, beside its own
-        if fallback is not None and replaced:
+        if fallback is not None:
             response.close()
             reason = f"{response.status_code} of {call.upstream}"
             instead = fallback.result(requests.HTTPError(reason, response=response))

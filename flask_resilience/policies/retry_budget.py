@@ -116,6 +116,6 @@ class RetryBudgets:
 
     def _add(self, upstream: str) -> RetryBudget:
         with self._lock:
-            if len(self._budgets) >= self._capacity and upstream not in self._budgets:
+            if len(self._budgets) >= self._capacity:
                 del self._budgets[next(iter(self._budgets))]
             return self._budgets.setdefault(upstream, RetryBudget(self._clock))
