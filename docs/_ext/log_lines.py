@@ -28,6 +28,7 @@ TELLING: dict[str, tuple[Any, ...]] = {
     "outcome": ("success", "failed"),
     "url": ("http://localhost/",),
     "error": (RuntimeError(),),
+    "fallback": (True,),
 }
 """Values on which a level depends, or that a line takes apart."""
 SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (False,)}

@@ -93,7 +93,7 @@ class GuardedAdapter(BaseAdapter):
             budget=guard.budgets.budget(call.upstream),
             clock=guard.clock,
             on_event=guard.on_event,
-            timeout=min(limits.attempt, call.deadline.left()),
+            timeout=limits.attempt,
             exchange=exchange,
         )
         try:

@@ -37,6 +37,7 @@ class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout
 
 SHOULD_RETRY_HEADER = "X-Should-Retry"
 """By which an upstream says ``false``: it has tried for itself, and another attempt is in vain."""
+TOLD_NOT_TO = "told_not_to"
 OVERLOADED = frozenset({408, 429})
 """The 4xx statuses by which an upstream speaks of itself, not of the request."""
 
@@ -75,11 +76,14 @@ def problem_code(error: Exception) -> str | None:
 def problem_headers(error: Exception) -> dict[str, str]:
     """Return what the client is told of *error* beside its problem: not to try again in vain.
 
-    Where this app has made several attempts, its clients' retries would multiply with them.
+    Where this app has made several attempts, or was told that its upstream has, its clients'
+    retries would multiply with them.
     """
     for told in (error, getattr(error, "response", None)):
         report = getattr(told, "resilience", None)
-        if isinstance(report, CallReport) and report.attempts > 1:
+        if isinstance(report, CallReport) and (
+            report.attempts > 1 or report.stop_reason == TOLD_NOT_TO
+        ):
             return {SHOULD_RETRY_HEADER: "false"}
     return {}
 

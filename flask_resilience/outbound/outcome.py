@@ -29,7 +29,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from ..errors import CallRejectedError
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
-from .errors import SHOULD_RETRY_HEADER
+from .errors import SHOULD_RETRY_HEADER, TOLD_NOT_TO
 from .idempotency import IDEMPOTENCY_HEADER
 
 try:
@@ -40,7 +40,6 @@ except ImportError:  # urllib3 1.26, in which a NewConnectionError stands for th
         """The name of a host could not be looked up."""
 
 
-TOLD_NOT_TO = "told_not_to"
 UNSAFE = "unsafe"
 BODY = "body"
 IDEMPOTENT_VERBS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import requests
 from requests import Response
@@ -19,6 +19,15 @@ from .adapter import Guard
 from .outcome import is_upstream_failure
 
 NOTE = "flask-resilience: "
+
+if TYPE_CHECKING:
+
+    class ReportedResponse(Response):
+        """An answer that says how its call went."""
+
+        resilience: CallReport
+else:
+    ReportedResponse = Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Running:
         running = _running.get()
         return running if running is not None and running.session is session else None
 
-    def make(self, send: Callable[[], Response]) -> Response:
+    def make(self, send: Callable[[], Response]) -> ReportedResponse:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
         try:
             response = self._send(send)
@@ -50,11 +59,11 @@ class Running:
             self._end(error, replaced=fallback is not None)
             if fallback is None:
                 raise
-            return cast("Response", fallback.result(error))
+            return cast("ReportedResponse", fallback.result(error))
         except BaseException as error:
             self._end(error)
             raise
-        return self._answer(response)
+        return self._answer(cast("ReportedResponse", response))
 
     def _send(self, send: Callable[[], Response]) -> Response:
         token = _running.set(self)
@@ -72,19 +81,19 @@ class Running:
         if call.upstream and self._is_failure(error):
             _explain(error, call.report(), noted=call.retry.attempts > 1)
 
-    def _answer(self, response: Response) -> Response:
+    def _answer(self, response: ReportedResponse) -> ReportedResponse:
         call = self.call
         fallback = None if call.stop_reason is None else self.fallback
         if call.close_body is not None:
             call.on_read = self._end_of_stream
         else:
             self._tell(replaced=fallback is not None)
-        response.resilience = call.report()  # type: ignore[attr-defined]  # ours, beside its own
+        response.resilience = call.report()
         if fallback is not None:
             response.close()
             reason = f"{response.status_code} of {call.upstream}"
             instead = fallback.result(requests.HTTPError(reason, response=response))
-            return cast("Response", instead)
+            return cast("ReportedResponse", instead)
         if self.guard.options.raise_for_status:
             response.raise_for_status()
         return response

@@ -38,12 +38,12 @@ from .cookies import CookiesOfRequest
 from .exchange import restore_elapsed
 from .idempotency import IDEMPOTENCY_HEADER, header_value
 from .remembering_session import RememberingSession
-from .running import Running
+from .running import ReportedResponse, Running
 from .transport import begin_anew, keep_deadlines, make_adapter, switch_off_retries
 
 GetAdapter: TypeAlias = Callable[..., BaseAdapter]
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-Verb: TypeAlias = Callable[..., Response]
+Verb: TypeAlias = Callable[..., ReportedResponse]
 
 
 class ResilientSession(RememberingSession):
@@ -100,7 +100,7 @@ class ResilientSession(RememberingSession):
         retries: int | None = None,
         fallback: object = None,
         **kwargs: Any,
-    ) -> Response:
+    ) -> ReportedResponse:
         """Make a call; the other arguments are those of ``requests.Session.request``.
 
         :param url: Absolute, or put behind the client's ``base_url``.

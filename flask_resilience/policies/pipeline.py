@@ -22,6 +22,8 @@ from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 from .retry_budget import RetryBudget
 
+PATIENT = 0.9
+"""The share of its own timeout that an attempt must have had to be called slow by it."""
 T = TypeVar("T")
 Settle = Callable[[Verdict], None]
 
@@ -98,7 +100,7 @@ class Attempt(Generic[T]):
 class Pipeline(Generic[T]):
     """Run one exchange with one upstream under its policies.
 
-    :param timeout: The longest an attempt may take, in seconds; bounds the lease of a trial.
+    :param timeout: The longest an attempt may take, in seconds, if the deadline leaves it that.
     """
 
     call: Call
@@ -191,7 +193,7 @@ class Pipeline(Generic[T]):
         )
 
     def _attempt(self, number: int) -> Attempt[T]:
-        permit = self.breaker.admit(self.timeout)
+        permit = self.breaker.admit(min(self.timeout, self.time_left()))
         self.call.attempts += 1
         started = self.clock.monotonic()
         try:
@@ -219,7 +221,7 @@ class Pipeline(Generic[T]):
             duration = self.clock.monotonic() - started
             if verdict.failed:
                 self.budget.disturb()
-            self.breaker.record(permit, self._evidence(verdict), duration)
+            self.breaker.record(permit, self._evidence(verdict, duration), duration)
             self._tell(number, method, url, verdict, duration)
 
         if answer.defer is None:
@@ -227,9 +229,14 @@ class Pipeline(Generic[T]):
         else:
             answer.defer(settle)
 
-    def _evidence(self, verdict: Verdict) -> Verdict:
-        """Return what the circuit may learn: nothing, if somebody else's haste was the end."""
-        hasty = self.call.hurried and verdict.error_type is not None and self.call.deadline.over
+    def _evidence(self, verdict: Verdict, duration: float) -> Verdict:
+        """Return what the circuit may learn: nothing, if somebody else's haste was the end.
+
+        An attempt that had nearly all its own time was ended by no haste.
+        """
+        if not (self.call.hurried and verdict.error_type and self.call.deadline.over):
+            return verdict
+        hasty = duration < PATIENT * self.timeout
         return replace(verdict, outcome=Outcome.IGNORED) if hasty else verdict
 
     def _tell(self, number: int, method: str, url: str, verdict: Verdict, duration: float) -> None:

@@ -67,7 +67,7 @@ class RetryPolicy:
     )
     exceptions: tuple[type[Exception], ...] | None = setting(
         None,
-        Maybe(Exceptions()),
+        Maybe(Exceptions(Exception)),
         "exceptions worth another attempt; None: connection faults and timeouts",
     )
     predicate: Callable[[Any], bool] | None = setting(

@@ -79,6 +79,19 @@ def test_hasty_callers_open_no_circuit(make_session, make_upstream, waiting):
     assert session.get(upstream.url).status_code == 200
 
 
+def test_attempt_that_had_its_own_time_counts(make_session, make_upstream, waiting):
+    """An upstream that hangs for a whole timeout is slow, however long the caller waits."""
+    session = make_session(
+        ClientOptions(timeout=0.3),
+        breaker=CircuitBreakerPolicy(failure_threshold=1),
+        clock=SYSTEM_CLOCK,
+    )
+    waiting(0.3, of=SYSTEM_CLOCK)
+    with pytest.raises(DeadlineExceededError) as raised:
+        session.get(make_upstream(SLOW).url)
+    assert raised.value.resilience.circuit_state == "open"
+
+
 def test_failure_within_the_callers_time_counts(make_session, make_upstream, waiting):
     """A caller's deadline hides no failure that came before it."""
     session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1))

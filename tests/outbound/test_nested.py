@@ -107,6 +107,18 @@ def test_service_that_tried_in_vain_is_not_asked_again(make_session, make_upstre
     assert len(upstream.requests) == 4
 
 
+def test_what_was_tried_in_vain_is_told_all_the_way_up(make_session, make_upstream):
+    """Of four services in a row only the one next to the failure makes four attempts."""
+    upstream = make_upstream(503)
+    off = {"breaker_mode": "disabled"}
+    with (
+        served(make_front(upstream.url, **off)) as near,
+        served(make_front(near, **off)) as middle,
+    ):
+        make_session(breaker=NO_BREAKER).get(middle)
+    assert len(upstream.requests) == 4
+
+
 def test_service_that_tried_once_may_be_asked_again(make_session, make_upstream):
     """A failure that was not retried behind the service is retried before it."""
     upstream = make_upstream(503)
