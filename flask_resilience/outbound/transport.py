@@ -17,6 +17,7 @@ from functools import cache, partial
 from queue import Empty, Queue
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from requests import PreparedRequest
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -41,8 +42,9 @@ class _Adapter(HTTPAdapter):
     """Remember which pool a host's calls go to; to find it costs more than all else in here."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Begin with no pool known."""
-        self._known: tuple[Any, dict[tuple[str, str, Any], Any]] = (None, {})
+        """Begin with no pool known; to know one keeps it from nothing, least from being closed."""
+        self._known: tuple[Any, WeakValueDictionary[tuple[str, str, Any], Any]]
+        self._known = (None, WeakValueDictionary())
         super().init_poolmanager(*args, **kwargs)
 
     def get_connection_with_tls_context(
@@ -51,8 +53,8 @@ class _Adapter(HTTPAdapter):
         """Return the pool, which is asked for anew if it was closed meanwhile."""
         if proxies or cert is not None:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
-        if self._known[0] is not self.poolmanager or len(self._known[1]) > HOSTS:
-            self._known = (self.poolmanager, {})
+        if self._known[0] is not self.poolmanager:
+            self._known = (self.poolmanager, WeakValueDictionary())
         known = self._known[1]
         address = urlsplit(request.url or "")
         key = (address.scheme, address.netloc, verify)
