@@ -7,7 +7,8 @@ calls. It knows nothing of Flask, so it holds in any thread or greenlet that car
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class RequestContext:
     :param service: Name of the serving app, for its log lines.
     :param expires_at: When its caller stops waiting, in seconds of the clock's monotonic time;
         ``None`` if the caller did not say.
+    :param jars: The cookies of the request's calls, by session.
     """
 
     request_id: str
     service: str | None = None
     expires_at: float | None = None
+    jars: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("flask_resilience_request", default=None)

@@ -98,7 +98,10 @@ class GuardedAdapter(BaseAdapter):
         )
         try:
             return pipeline.run()
-        except (CircuitOpenError, DeadlineExceededError) as error:
+        except BaseException as error:
+            exchange.close()
+            if not isinstance(error, (CircuitOpenError, DeadlineExceededError)):
+                raise
             raise as_requests_error(error, request) from error.__cause__
 
     def __getattr__(self, name: str) -> Any:

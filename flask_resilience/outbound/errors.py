@@ -81,9 +81,7 @@ def problem_headers(error: Exception) -> dict[str, str]:
     """
     for told in (error, getattr(error, "response", None)):
         report = getattr(told, "resilience", None)
-        if isinstance(report, CallReport) and (
-            report.attempts > 1 or report.stop_reason == TOLD_NOT_TO
-        ):
+        if isinstance(report, CallReport) and (report.waits or report.stop_reason == TOLD_NOT_TO):
             return {SHOULD_RETRY_HEADER: "false"}
     return {}
 

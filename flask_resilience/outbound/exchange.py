@@ -83,13 +83,23 @@ class Exchange:
             response = self._send(self._attempt_request(number, deadline), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
             return self._answer(self._judge_error(error), error=error)
-        verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        try:
+            verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        except BaseException:  # of the user's predicate
+            response.close()
+            raise
         defer = None
         if self.streaming and verdict.failed:
             self._unread = response
         elif self.streaming and response.raw is not None:
             defer = partial(self._defer, response, verdict)
         return self._answer(verdict, value=response, defer=defer)
+
+    def close(self) -> None:
+        """Close the answer that another attempt was to follow, if there is one."""
+        if self._unread is not None:
+            self._unread.close()  # else its connection would be lost to the pool
+        self._unread = None
 
     def _attempt_request(self, number: int, deadline: Deadline) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
@@ -102,8 +112,7 @@ class Exchange:
         )
         if number > 1:
             self._replay.rewind()
-        if self._unread is not None:
-            self._unread.close()  # else its connection would be lost to the pool
+        self.close()
         return with_headers(self.request, added)
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:

@@ -16,7 +16,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from requests import ConnectTimeout, PreparedRequest, RequestException, Response
-from requests.exceptions import UnrewindableBodyError
+from requests.exceptions import InvalidJSONError, UnrewindableBodyError
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -149,13 +149,19 @@ def refusal(
     return None if IDEMPOTENCY_HEADER in request.headers else UNSAFE
 
 
+def is_failure_status(response: Response | None, policy: RetryPolicy) -> bool:
+    """Say whether the status of *response* says that the call failed."""
+    status = None if response is None else response.status_code
+    return status in FAILURE_STATUSES or status in policy.statuses
+
+
 def is_own_doing(error: BaseException) -> bool:
     """Say whether *error* is a mistake of the caller's, or a rejection on this side.
 
     ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too, and names
     two of its own classes alike: an ``InvalidHeader`` made of urllib3's was in the answer.
     """
-    if isinstance(error, (CallRejectedError, UnrewindableBodyError)):
+    if isinstance(error, (CallRejectedError, InvalidJSONError, UnrewindableBodyError)):
         return True
     if not (isinstance(error, ValueError) and isinstance(error, (RequestException, HTTPError))):
         return False

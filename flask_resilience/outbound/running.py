@@ -16,7 +16,7 @@ from ..policies.call import Call
 from ..policies.fallback import Fallback
 from ..policies.report import CallReport
 from .adapter import Guard
-from .outcome import is_upstream_failure
+from .outcome import is_failure_status, is_upstream_failure
 
 NOTE = "flask-resilience: "
 
@@ -88,14 +88,16 @@ class Running:
             call.on_read = self._end_of_stream
         else:
             self._tell(replaced=fallback is not None)
-        response.resilience = call.report()
+        report = call.report()
+        if call.upstream or not hasattr(response, "resilience"):  # else it comes out of a cache
+            response.resilience = report
         if fallback is not None:
             response.close()
             reason = f"{response.status_code} of {call.upstream}"
             instead = fallback.result(requests.HTTPError(reason, response=response))
             return cast("ReportedResponse", instead)
         if self.guard.options.raise_for_status:
-            response.raise_for_status()
+            _raise_for_status(response, report)
         return response
 
     def _end_of_stream(self, error: BaseException | None) -> None:
@@ -107,6 +109,8 @@ class Running:
         """Say whether *error* is how a call fails, and no mistake of whoever made it."""
         if isinstance(error, (CallRejectedError, DeadlineExceededError)):
             return True
+        if isinstance(error, requests.HTTPError):  # of a hook that raises for a status
+            return is_failure_status(error.response, self.call.retry)
         return is_upstream_failure(error, self.call.retry)
 
     def _tell(self, *, replaced: bool = False) -> None:
@@ -130,12 +134,20 @@ class Running:
 _running: ContextVar[Running | None] = ContextVar("flask_resilience_call", default=None)
 
 
+def _raise_for_status(response: Response, report: CallReport) -> None:
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        _explain(error, report, noted=report.attempts > 1)
+        raise
+
+
 def _explain(error: BaseException, report: CallReport, *, noted: bool) -> None:
     """Leave the report with an exception, and a note for whoever reads its traceback."""
     facts = vars(error)
     facts["resilience"] = report
     if noted and report.attempts:
-        others = [note for note in facts.get("__notes__", ()) if not note.startswith(NOTE)]
+        others = [note for note in facts.get("__notes__") or () if not note.startswith(NOTE)]
         facts["__notes__"] = [*others, f"{NOTE}{report}"]
 
 

@@ -148,25 +148,29 @@ class ResilientSession(RememberingSession):
         the session.
         """
         keep_deadlines(adapter)
-        attempts = self._guard.options.retry.attempts
-        if attempts > 1 and switch_off_retries(adapter):
-            self._warn(
-                "adapter_retries",
-                f"The adapter mounted on {prefix!r} brought retries of its own, which are switched "
-                f"off: they would multiply with the {attempts} attempts of the session's retry "
-                "policy. Leave out its max_retries, or set the policy's attempts to 1.",
-            )
         super().mount(prefix, adapter)
+        self._be_the_one_to_retry(self._guard.options.retry.attempts)
 
     def begin_anew(self) -> None:
         """Have no connection of the process that this one was forked from."""
         for adapter in self.adapters.values():
             begin_anew(adapter)
 
+    def _be_the_one_to_retry(self, attempts: int) -> None:
+        """Switch off the retries of adapters if the session makes more than one attempt itself."""
+        for prefix, adapter in self.adapters.items():
+            if attempts > 1 and switch_off_retries(adapter):
+                self._warn(
+                    "adapter_retries",
+                    f"The adapter mounted on {prefix!r} brought retries of its own, which are "
+                    f"switched off: they would multiply with the session's {attempts} attempts. "
+                    "Leave out its max_retries, or set the attempts of the session's policy to 1.",
+                )
+
     def _warn(self, check: str, hint: str) -> None:
         """Tell the listener, or else whoever reads Python's warnings."""
         if self._guard.on_event is ignore_event:
-            warnings.warn(hint, stacklevel=3)
+            warnings.warn(hint, stacklevel=4)
         else:
             self._guard.on_event(ConfigSuspicious(check=check, hint=hint))
 
@@ -208,6 +212,7 @@ class ResilientSession(RememberingSession):
         retry = options.retry
         if retries is not None:
             retry = replace(retry, attempts=1 + check("retries", retries, Whole(0, 99)))
+            self._be_the_one_to_retry(retry.attempts)
         started, request = clock.monotonic(), current_request()
         left = (
             inf if request is None or request.expires_at is None else request.expires_at - started
@@ -220,13 +225,20 @@ class ResilientSession(RememberingSession):
             idempotent=idempotent,
         )
 
+    def __copy__(self) -> ResilientSession:
+        """Return a session that shares all it has with this one, as a copy of any session does."""
+        same = type(self).__new__(type(self))
+        vars(same).update(vars(self))
+        begin_anew_when_forked(same)
+        return same
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "options": self._guard.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Come back in another process with circuits and a clock of its own, and no listener."""
         options = state.pop("options")
-        self.__init__(options)  # type: ignore[misc]  # as for a new one
+        ResilientSession.__init__(self, options)  # what a subclass adds, it brings back itself
         super().__setstate__(state)
         for adapter in self.adapters.values():
             keep_deadlines(adapter)

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from copy import copy
 from functools import cache, partial
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -50,8 +50,8 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        """Return the pool, which is asked for anew if it was closed meanwhile."""
-        if proxies or cert is not None:
+        """Return the pool; with many hosts, ``urllib3`` is asked, who closes the least used."""
+        if proxies or cert is not None or len(self.poolmanager.pools) >= HOSTS:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         if self._known[0] is not self.poolmanager:
             self._known = (self.poolmanager, WeakValueDictionary())
@@ -81,7 +81,7 @@ def switch_off_retries(adapter: BaseAdapter) -> bool:
 
     :return: Whether it would have repeated something.
     """
-    if not isinstance(adapter, HTTPAdapter) or not _repeats(Retry.from_int(adapter.max_retries)):
+    if not _has_pools(adapter) or not _repeats(Retry.from_int(adapter.max_retries)):
         return False
     adapter.max_retries = Retry(0, read=False)
     return True
@@ -101,7 +101,7 @@ def begin_anew(adapter: BaseAdapter) -> None:
     Two processes on one connection would read each other's answers. What was inherited is left as
     it is until the process ends: a thread of the parent may have held its locks at the fork.
     """
-    if not isinstance(adapter, HTTPAdapter):
+    if not _has_pools(adapter):
         return
     direct, by_proxy = adapter.poolmanager, adapter.proxy_manager
     _inherited.extend((direct, *by_proxy.values()))
@@ -130,13 +130,19 @@ def keep_deadlines(adapter: BaseAdapter) -> None:
 
     What brings its own way to the wire, and no pools of urllib3, is left as it is.
     """
-    if not isinstance(adapter, HTTPAdapter) or _keeps_deadlines(adapter):
+    if not _has_pools(adapter) or _keeps_deadlines(adapter):
         return
     for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
         _timed(manager).clear()
     adapter.proxy_manager_for = partial(  # type: ignore[method-assign]  # of this one object
         _timed_manager_for, adapter.proxy_manager_for
     )
+
+
+def _has_pools(adapter: BaseAdapter) -> TypeGuard[HTTPAdapter]:
+    """Say whether *adapter* has pools as ``requests`` makes them; that of a test may have none."""
+    manager = getattr(adapter, "poolmanager", None)
+    return isinstance(adapter, HTTPAdapter) and isinstance(manager, PoolManager)
 
 
 def _keeps_deadlines(adapter: HTTPAdapter) -> bool:

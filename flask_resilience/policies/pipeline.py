@@ -22,7 +22,7 @@ from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 from .retry_budget import RetryBudget
 
-PATIENT = 0.9
+PATIENT = 0.5
 """The share of its own timeout that an attempt must have had to be called slow by it."""
 T = TypeVar("T")
 Settle = Callable[[Verdict], None]
@@ -30,7 +30,7 @@ Settle = Callable[[Verdict], None]
 _attempting: ContextVar[bool] = ContextVar("flask_resilience_attempting", default=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer(Generic[T]):
     """What an exchange came to.
 
@@ -47,10 +47,19 @@ class Answer(Generic[T]):
     defer: Callable[[Settle], None] | None = None
 
     def result(self) -> T:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.value)
+        """Return the value, or raise the error; either is let go here, and given out once.
+
+        The frames in an error's traceback hold this answer; holding the error, too, it would keep
+        both until a collection of garbage.
+        """
+        value, error = self.value, self.error
+        self.value = self.error = None
+        try:
+            if error is not None:
+                raise error
+            return cast("T", value)
+        finally:
+            del value, error
 
 
 class Breaker(Protocol):
@@ -126,8 +135,6 @@ class Pipeline(Generic[T]):
         self.call.stop_reason = None
         if self.call.deadline.over:
             raise self._too_late()
-        if self.call.retry.budget is not None:
-            self.budget.earn(self.call.retry.budget)
         try:
             last = self._attempt(1)
             if last.verdict.failed:
@@ -194,6 +201,8 @@ class Pipeline(Generic[T]):
 
     def _attempt(self, number: int) -> Attempt[T]:
         permit = self.breaker.admit(min(self.timeout, self.time_left()))
+        if number == 1 and self.call.retry.budget is not None:
+            self.budget.earn(self.call.retry.budget)
         self.call.attempts += 1
         started = self.clock.monotonic()
         try:
@@ -232,7 +241,7 @@ class Pipeline(Generic[T]):
     def _evidence(self, verdict: Verdict, duration: float) -> Verdict:
         """Return what the circuit may learn: nothing, if somebody else's haste was the end.
 
-        An attempt that had nearly all its own time was ended by no haste.
+        An attempt that had half of its own time or more was ended by no haste.
         """
         if not (self.call.hurried and verdict.error_type and self.call.deadline.over):
             return verdict

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import pickle
+
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
@@ -89,3 +93,93 @@ def test_plain_session_keeps_the_retries_of_its_adapter(make_upstream):
     with requests.Session() as plain:
         plain.mount("http://", HTTPAdapter(max_retries=Retry(1, status_forcelist=[503])))
         assert plain.get(upstream.url).status_code == 200
+
+
+def test_retries_asked_for_by_a_call_do_not_multiply(make_session, make_upstream, events):
+    """A call that asks for retries is the one to make them, and not its adapter, too."""
+    session = make_session(retry=RetryPolicy(attempts=1))
+    upstream = make_upstream(503)
+    session.mount("http://", HTTPAdapter(max_retries=Retry(3, status_forcelist=[503])))
+    session.get(upstream.url, retries=3)
+    assert len(upstream.requests) == 4
+    assert len(suspicions(events)) == 1
+
+
+def test_double_without_pools_can_be_mounted(session):
+    """An adapter that a test made without its parts is mounted as ``requests`` mounts it."""
+
+    class Double(HTTPAdapter):
+        def __init__(self):
+            """Have none of what an adapter has."""
+
+        def send(self, request, **kwargs):
+            answer = requests.Response()
+            answer.status_code, answer.request, answer.raw = 200, request, io.BytesIO(b"double")
+            return answer
+
+        def close(self):
+            """Have nothing to close."""
+
+    session.mount("http://", Double())
+    session.begin_anew()
+    assert session.get("http://a.invalid/").text == "double"
+
+
+def test_mixin_behind_the_session_is_asked(make_upstream):
+    """A class that comes next in the order of bases has its say about requests and settings."""
+
+    class Signed(requests.Session):
+        def prepare_request(self, request):
+            prepared = super().prepare_request(request)
+            prepared.headers["X-Signed"] = "yes"
+            return prepared
+
+        def merge_environment_settings(self, *args):
+            return {**super().merge_environment_settings(*args), "verify": "from the mixin"}
+
+    class Both(ResilientSession, Signed):
+        """A resilient session of a company's own."""
+
+    upstream = make_upstream(200)
+    with Both(clock=FakeClock()) as session:
+        assert session.get(upstream.url).request.headers["X-Signed"] == "yes"
+        settings = session.merge_environment_settings(upstream.url, {}, None, None, None)
+    assert settings["verify"] == "from the mixin"
+
+
+@pytest.mark.parametrize("headers", [None, {"X-A": None, "X-B": "b"}, [("X-B", "b")]])
+def test_odd_headers_of_a_session_are_requests_business(session, make_upstream, headers):
+    """Whatever stands for a session's headers is merged as ``requests`` merges it."""
+    upstream = make_upstream(200)
+    received = []
+    for one in (session, requests.Session()):
+        one.headers = headers
+        try:
+            one.get(upstream.url)
+            received.append({**upstream.requests[-1].headers, "host": ""})
+        except Exception as error:
+            received.append(type(error))
+    assert received[0] == received[1]
+
+
+def test_copy_shares_what_the_session_has(session, make_upstream, events):
+    """A copy is told of by the same listener, and meets the same circuits."""
+    same = copy.copy(session)
+    same.get(make_upstream(200).url)
+    assert len(events) == 2
+    assert same.adapters is session.adapters
+
+
+def test_subclass_with_arguments_of_its_own_survives_pickling():
+    """A subclass's own constructor is not called with what it does not expect."""
+    with Named("ours", clock=FakeClock()) as session:
+        assert isinstance(pickle.loads(pickle.dumps(session)), Named)
+
+
+class Named(ResilientSession):
+    """A session that must be given a name."""
+
+    def __init__(self, name, *, clock):
+        """Take the name before anything else."""
+        super().__init__(clock=clock)
+        self.name = name

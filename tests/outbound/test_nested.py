@@ -128,6 +128,14 @@ def test_service_that_tried_once_may_be_asked_again(make_session, make_upstream)
     assert len(upstream.requests) == 4
 
 
+def test_redirect_is_no_retry(make_session, make_upstream):
+    """A service that was sent elsewhere once, and failed there once, has not tried in vain."""
+    failing = make_upstream(503)
+    moved = make_upstream(Reply(status=302, headers={"Location": failing.url}))
+    front = make_front(moved.url, retry_attempts=1)
+    assert "X-Should-Retry" not in front.test_client().get("/").headers
+
+
 @pytest.mark.parametrize("word", ["true", "", "no"])
 def test_other_words_of_an_upstream_change_nothing(session, make_upstream, word):
     """Only ``false`` ends the attempts."""
