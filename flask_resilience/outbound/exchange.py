@@ -23,7 +23,8 @@ from ..policies.client import ClientOptions
 from ..policies.deadline import SHORTEST, Deadline
 from ..policies.outcome import Outcome, Verdict
 from ..policies.pipeline import Answer, Settle
-from .attempt_headers import added_headers, with_headers
+from ..trace_context import Span
+from .attempt_headers import added_headers, span_of_attempt, trace_headers, with_headers
 from .body import watch_body
 from .errors import as_requests_error
 from .outcome import judge_error, judge_response, refusal
@@ -79,19 +80,20 @@ class Exchange:
     def __call__(self, number: int) -> Answer[Response]:
         """Make attempt *number* and say what it came to."""
         deadline = self.call.deadline.within(self.limits.attempt)
+        span = span_of_attempt(self.request, self.call.span)
         try:
-            response = self._send(self._attempt_request(number, deadline), deadline)
+            response = self._send(self._attempt_request(number, deadline, span), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
-            return self._answer(self._judge_error(error), error=error)
+            return self._answer(self._judge_error(error), span, error=error)
         verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
         defer = None
         if self.streaming and verdict.failed:
             self._unread = response
         elif self.streaming and response.raw is not None:
             defer = partial(self._defer, response, verdict)
-        return self._answer(verdict, value=response, defer=defer)
+        return self._answer(verdict, span, value=response, defer=defer)
 
-    def _attempt_request(self, number: int, deadline: Deadline) -> PreparedRequest:
+    def _attempt_request(self, number: int, deadline: Deadline, span: Span) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
         options, request_id = self.options, current_request_id()
         added = added_headers(
@@ -103,7 +105,7 @@ class Exchange:
             self._replay.rewind()
         if self._unread is not None:
             self._unread.close()  # else its connection would be lost to the pool
-        return with_headers(self.request, added)
+        return with_headers(self.request, added, trace_headers(span))
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:
         left = max(deadline.left(), SHORTEST)
@@ -161,6 +163,6 @@ class Exchange:
     def _judge_error(self, error: Exception) -> Verdict:
         return judge_error(error, self.call.retry, self._refusal)
 
-    def _answer(self, verdict: Verdict, **came: Any) -> Answer[Response]:
+    def _answer(self, verdict: Verdict, span: Span, **came: Any) -> Answer[Response]:
         method, url = self.request.method or "", self.request.url or ""
-        return Answer(verdict=verdict, method=method, url=url, **came)
+        return Answer(verdict=verdict, method=method, url=url, span=span, **came)

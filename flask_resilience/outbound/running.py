@@ -43,6 +43,7 @@ class Running:
 
     def make(self, send: Callable[[], Response]) -> Response:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
+        self.call.begin()
         try:
             response = self._send(send)
         except BaseException as error:
@@ -99,6 +100,7 @@ class Running:
 
     def _tell(self, *, replaced: bool = False) -> None:
         call = self.call
+        call.end()
         if not call.upstream:
             return  # it failed before it was clear whom it was for
         self.guard.on_event(
@@ -111,6 +113,7 @@ class Running:
                 duration=self.guard.clock.monotonic() - call.started,
                 waited=sum(call.waits),
                 fallback=replaced,
+                span=call.span,
             )
         )
 

@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter
 from ..circuits.circuit_storage import CircuitStorage
 from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
-from ..context import current_request
+from ..context import current_request, current_span
 from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
 from ..forks import begin_anew_when_forked
 from ..policies.call import Call
@@ -33,6 +33,7 @@ from ..policies.retry import RetryPolicy
 from ..policies.retry_budget import RetryBudgets
 from ..rules import Instance, Whole, check
 from ..storage.url import guarded_storage
+from ..trace_context import begin_trace
 from .adapter import Guard, GuardedAdapter
 from .cookies import CookiesOfRequest
 from .exchange import restore_elapsed
@@ -218,6 +219,8 @@ class ResilientSession(RememberingSession):
             started=started,
             hurried=left < seconds,
             idempotent=idempotent,
+            span=current_span() or begin_trace(),
+            counts=None if request is None else request.calls,
         )
 
     def __getstate__(self) -> dict[str, Any]:

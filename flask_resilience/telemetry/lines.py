@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from ..call_counts import CallFigures
 from ..events import (
     AttemptFinished,
     CallFinished,
@@ -110,7 +111,7 @@ def _suspicious(event: ConfigSuspicious) -> Fields:
 
 
 def _request(event: RequestFinished) -> Fields:
-    return {
+    fields = {
         "http_request_method": event.method,
         "url_path": event.path,
         "http_route": event.route,
@@ -123,7 +124,23 @@ def _request(event: RequestFinished) -> Fields:
         "user_agent": event.user_agent,
         "outcome": event.outcome,
         "error_type": event.error_type,
+        **_calls(event.calls),
     }
+    taken = {"event", *fields}
+    added = {f"user_{key}" if key in taken else key: event.added[key] for key in event.added}
+    return fields | added
+
+
+def _calls(figures: CallFigures) -> Fields:
+    fields = {
+        "outbound_calls": figures.calls,
+        "outbound_attempts": figures.attempts,
+        "outbound_retries": figures.retries,
+        "outbound_failures": figures.failures,
+        "outbound_ms": _ms(figures.seconds),
+        "retry_wait_ms": _ms(figures.waited),
+    }
+    return fields if figures.calls else dict.fromkeys(fields)
 
 
 def _failure(event: RequestFailed) -> Fields:

@@ -1,0 +1,62 @@
+"""What a request costs in calls to upstreams, counted while it is served."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import NamedTuple, Protocol
+
+
+class CallFigures(NamedTuple):
+    """How many calls there were and what they took.
+
+    :param attempts: Exchanges, over all calls and redirects.
+    :param retries: Attempts that were waited for.
+    :param failures: Calls that came to no success.
+    :param seconds: The time of all calls together; those of several threads add up.
+    :param waited: The part of it spent in waits.
+    """
+
+    calls: int = 0
+    attempts: int = 0
+    retries: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+class Counted(Protocol):
+    """A call that is counted."""
+
+    def figures(self) -> CallFigures:
+        """Return its own figures as they are now."""
+
+
+class CallCounts:
+    """The figures of one request's calls, from all threads that carry its context."""
+
+    __slots__ = ("_ended", "_lock", "_under_way")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._under_way: dict[int, Counted] = {}  # guarded by _lock
+        self._ended = CallFigures()  # guarded by _lock
+
+    def begin(self, call: Counted) -> None:
+        """Count *call* from now on."""
+        with self._lock:
+            self._under_way[id(call)] = call
+
+    def end(self, call: Counted) -> None:
+        """Count *call* as it is now, and keep it no longer."""
+        with self._lock:
+            del self._under_way[id(call)]
+            self._ended = _sum(self._ended, call.figures())
+
+    def totals(self) -> CallFigures:
+        """Return the figures of all calls, with those under way as they are now."""
+        with self._lock:
+            return _sum(self._ended, *(call.figures() for call in self._under_way.values()))
+
+
+def _sum(*figures: CallFigures) -> CallFigures:
+    return CallFigures(*map(sum, zip(*figures, strict=True)))
