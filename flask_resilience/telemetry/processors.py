@@ -68,7 +68,8 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     }
     if request is not None:
         core["request_id"] = request.request_id
-        fields.pop("request_id", None)
+        if fields.get("request_id") == request.request_id:  # bound for the user's own processors
+            del fields["request_id"]
     if span is not None:
         core.update(zip(SPAN_FIELDS, span, strict=False))
     if not core.keys().isdisjoint(fields):
