@@ -31,6 +31,9 @@ class Counted(Protocol):
         """Return its own figures as they are now."""
 
 
+NO_CALLS = CallFigures()
+
+
 class CallCounts:
     """The figures of one request's calls, from all threads that carry its context."""
 
@@ -38,13 +41,12 @@ class CallCounts:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._under_way: dict[int, Counted] = {}  # guarded by _lock
-        self._ended = CallFigures()  # guarded by _lock
+        self._under_way: dict[int, Counted] = {}
+        self._ended = NO_CALLS  # written under _lock, with the end of what is under way
 
     def begin(self, call: Counted) -> None:
         """Count *call* from now on."""
-        with self._lock:
-            self._under_way[id(call)] = call
+        self._under_way[id(call)] = call
 
     def end(self, call: Counted) -> None:
         """Count *call* as it is now, and keep it no longer."""
@@ -55,8 +57,18 @@ class CallCounts:
     def totals(self) -> CallFigures:
         """Return the figures of all calls, with those under way as they are now."""
         with self._lock:
-            return _sum(self._ended, *(call.figures() for call in self._under_way.values()))
+            totals = self._ended
+            for call in list(self._under_way.values()):  # another may begin meanwhile
+                totals = _sum(totals, call.figures())
+        return totals
 
 
-def _sum(*figures: CallFigures) -> CallFigures:
-    return CallFigures(*map(sum, zip(*figures, strict=True)))
+def _sum(one: CallFigures, other: CallFigures) -> CallFigures:
+    return CallFigures(
+        one.calls + other.calls,
+        one.attempts + other.attempts,
+        one.retries + other.retries,
+        one.failures + other.failures,
+        one.seconds + other.seconds,
+        one.waited + other.waited,
+    )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .call_counts import CallCounts
-from .open_telemetry import active_span
 from .trace_context import Span, begin_trace
 
 
@@ -53,15 +52,6 @@ def current_request_id() -> str | None:
     """Return the ID of the request being served, or ``None`` outside one."""
     request = _current.get()
     return None if request is None else request.request_id
-
-
-def current_span() -> Span | None:
-    """Return what runs now as traces know it: OpenTelemetry's span, else that of the request."""
-    active = active_span()
-    if active is not None:
-        return active
-    request = _current.get()
-    return None if request is None else request.span
 
 
 def add_fields(**fields: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from .call_counts import CallFigures
+from .call_counts import NO_CALLS, CallFigures
 from .trace_context import Span
 
 _logger = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class RequestFinished:
     client_address: str | None = None
     user_agent: str | None = None
     error_type: str | None = None
-    calls: CallFigures = field(default_factory=CallFigures)
+    calls: CallFigures = NO_CALLS
     added: Mapping[str, Any] = field(default_factory=dict)
     span: Span | None = None
 

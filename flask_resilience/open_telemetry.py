@@ -12,10 +12,10 @@ from .trace_context import RANDOM, SAMPLED, Span
 
 def active_span() -> Span | None:
     """Return OpenTelemetry's current span, or ``None`` if there is no valid one."""
-    current = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
-    if current is None:
+    api = sys.modules.get("opentelemetry.trace")
+    if api is None or not hasattr(api, "get_current_span"):  # while it is being imported
         return None
-    active = current()
+    active = api.get_current_span()
     known = active.get_span_context()
     if not known.is_valid:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_resilience import Resilience, add_fields
-from flask_resilience.context import RequestContext, bind_request, current_request, current_span
+from flask_resilience.context import current_request
 
 
 @pytest.fixture
@@ -91,13 +91,3 @@ def test_nothing_is_added_outside_a_request():
     """A function that a command shares with a view may say what it likes."""
     add_fields(order_id=7)
     assert current_request() is None
-
-
-def test_current_span_is_that_of_the_request():
-    """Outside a request there is none."""
-    assert current_span() is None
-    try:
-        bind_request(RequestContext("visit-1"))
-        assert current_span() == current_request().span
-    finally:
-        bind_request(None)

@@ -26,7 +26,7 @@ GROUND = {
 ROOMS = {
     "call_counts": set(),
     "clock": set(),
-    "context": {"call_counts", "open_telemetry", "trace_context"},
+    "context": {"call_counts", "trace_context"},
     "env_references": {"errors", "rules"},
     "error_catalogue": set(),
     "errors": {"error_catalogue"},

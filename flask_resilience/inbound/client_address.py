@@ -21,7 +21,8 @@ def client_address(environ: WSGIEnvironment, proxies: int) -> str | None:
 
     :param proxies: How many proxies are trusted.
     """
-    return forwarded_address(environ, proxies) or environ.get("REMOTE_ADDR")
+    forwarded = forwarded_address(environ, proxies) if proxies else None
+    return forwarded or environ.get("REMOTE_ADDR")
 
 
 def forwarded_address(environ: WSGIEnvironment, proxies: int) -> str | None:

@@ -10,7 +10,7 @@ from ..open_telemetry import active_span
 from ..rules import REQUEST_ID_TRUST, TRUSTED_PROXIES, check
 from ..trace_context import Span, begin_trace, parse_traceparent, parse_tracestate
 from .client_address import forwarded_address
-from .request_id import accept_request_id, environ_name
+from .request_id import accept_request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -32,14 +32,14 @@ class Identity(NamedTuple):
 class Identification:
     """How requests are told apart.
 
-    :param header: Brings the request's ID.
+    :param environ_name: The WSGI name of the header that brings a request's ID.
     :param trust: Whose IDs are taken over: ``any`` client's, those that came by way of every
         trusted ``proxy``, or ``never``.
     :param trusted_proxies: How many stand in front of the app.
     :raises ConfigurationError: If *trust* or *trusted_proxies* is out of range.
     """
 
-    header: str
+    environ_name: str
     trust: str
     trusted_proxies: int
 
@@ -53,15 +53,13 @@ class Identification:
         The ID of a trace serves as the request's ID, if none came; but not where IDs of others are
         not trusted and the trace is theirs.
         """
-        span, sent = server_span(environ), accept_request_id(environ.get(environ_name(self.header)))
-        if self._trusts(environ):
+        span, sent = server_span(environ), accept_request_id(environ.get(self.environ_name))
+        if self.trust == "any" or (self.trust == "proxy" and self._came_by_proxies(environ)):
             return Identity(sent or span.trace_id, span, None)
         own = os.urandom(16).hex() if span.parent_span_id else span.trace_id
         return Identity(own, span, sent)
 
-    def _trusts(self, environ: WSGIEnvironment) -> bool:
-        if self.trust != "proxy":
-            return self.trust == "any"
+    def _came_by_proxies(self, environ: WSGIEnvironment) -> bool:
         return forwarded_address(environ, self.trusted_proxies) is not None
 
 

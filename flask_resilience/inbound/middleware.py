@@ -67,10 +67,9 @@ class RequestIDMiddleware:
         trusted_proxies: int = 0,
     ) -> None:
         self._app, self._header, self._service = app, header, service
-        self._identification = Identification(header, trust, trusted_proxies)
         self._on_event: OnEvent = partial(tell, on_event)
         self._clock, self._propagate_errors = clock, propagate_errors
-        self._environ_name = environ_name(header)
+        self._identification = Identification(environ_name(header), trust, trusted_proxies)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request in a context of its own."""
@@ -104,7 +103,7 @@ class RequestIDMiddleware:
     def _bind(self, environ: WSGIEnvironment, expires_at: float | None) -> RequestContext:
         """Make the request the current one, known by its ID to the app and to the log."""
         request_id, span, refused_id = self._identification.identify(environ)
-        environ[ENVIRON_KEY] = environ[self._environ_name] = request_id
+        environ[ENVIRON_KEY] = environ[self._identification.environ_name] = request_id
         request = RequestContext(request_id, self._service, expires_at, span)
         bind_request(request)
         bind_contextvars(request_id=request_id)

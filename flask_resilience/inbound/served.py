@@ -116,7 +116,7 @@ class Served:
                 outcome=outcome or _outcome(self._status),
                 error_type=environ.get(ERROR_TYPE_KEY),
                 calls=self._request.calls.totals(),
-                added=dict(self._request.added),
+                added=self._request.added,
                 span=self._span,
             )
         )

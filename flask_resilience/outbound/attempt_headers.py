@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 from requests import PreparedRequest
 
@@ -42,57 +43,56 @@ def added_headers(
     return added
 
 
-def span_of_attempt(request: PreparedRequest, caller: Span) -> Span:
+def set_by_hand(request: PreparedRequest) -> str | None:
+    """Return the ``traceparent`` that no attempt of ours has set, but a user or instrumentation."""
+    headers: Mapping[str, str | bytes] = request.headers or {}
+    found = headers.get(TRACEPARENT)
+    if isinstance(found, bytes):
+        return found.decode("latin-1")
+    return None if isinstance(found, OwnTraceparent) else found
+
+
+def span_of_attempt(by_hand: str | None, caller: Span) -> Span:
     """Return the span that an attempt is known by to the upstream.
 
-    It is the one that the request names already, else OpenTelemetry's, which is told to the
-    upstream by nobody else, else a new one.
+    It is the one that the request names by hand, else OpenTelemetry's, which nobody else tells the
+    upstream of, else a new one.
 
+    :param by_hand: The ``traceparent`` that is set already, if there is one.
     :param caller: What makes the attempt.
     """
-    named = _named_by_user(request)
-    if named is None:
+    if by_hand is None:
         return active_span() or caller.child()
-    span = parse_traceparent(named) or caller.child()
+    span = parse_traceparent(by_hand) or caller.child()
     parent = caller.span_id if span.trace_id == caller.trace_id else None
     return span._replace(parent_span_id=parent)
 
 
-def trace_headers(span: Span) -> dict[str, str]:
-    """Return the headers that tell the upstream of *span*."""
-    headers: dict[str, str] = {TRACEPARENT: OwnTraceparent(span.traceparent)}
-    if span.state:
-        headers[TRACESTATE] = span.state
-    return headers
-
-
 def with_headers(
-    request: PreparedRequest, added: Mapping[str, str], of_trace: Mapping[str, str]
+    request: PreparedRequest, added: Mapping[str, str], span: Span | None
 ) -> PreparedRequest:
     """Return a copy of *request* with more headers; what its user set stays.
 
     But what another attempt has set goes: on a request that a hook sends again, it is wrong.
 
-    :param of_trace: Left out altogether where the user has set a ``traceparent``.
+    :param span: That the upstream is told of; ``None`` if the request names one by hand.
     """
     kind = type(request)
     changed = kind.__new__(kind)
-    vars(changed).update(vars(request), headers=request.headers.copy())
-    changed.headers.pop(RETRY_HEADER, None)
-    if isinstance(changed.headers.get(TRACEPARENT), OwnTraceparent):
-        del changed.headers[TRACEPARENT]
-        changed.headers.pop(TRACESTATE, None)
+    headers = request.headers.copy()
+    vars(changed).update(vars(request), headers=headers)
+    headers.pop(RETRY_HEADER, None)
     for name, value in added.items():
-        changed.headers.setdefault(name, value)
-    if TRACEPARENT not in changed.headers:
-        for name, value in of_trace.items():
-            changed.headers.setdefault(name, value)
+        headers.setdefault(name, value)
+    if span is not None:
+        _tell(headers, span)
     return changed
 
 
-def _named_by_user(request: PreparedRequest) -> str | None:
-    headers: Mapping[str, str | bytes] = request.headers or {}
-    named = headers.get(TRACEPARENT)
-    if named is None or isinstance(named, OwnTraceparent):
-        return None
-    return named.decode("latin-1") if isinstance(named, bytes) else named
+def _tell(headers: MutableMapping[str, Any], span: Span) -> None:
+    """Name *span* as the parent of what the upstream does."""
+    if TRACEPARENT in headers:  # that of an attempt before
+        headers.pop(TRACESTATE, None)
+    headers[TRACEPARENT] = OwnTraceparent(span.traceparent)
+    if span.state:
+        headers.setdefault(TRACESTATE, span.state)

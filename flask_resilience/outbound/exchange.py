@@ -24,7 +24,7 @@ from ..policies.deadline import SHORTEST, Deadline
 from ..policies.outcome import Outcome, Verdict
 from ..policies.pipeline import Answer, Settle
 from ..trace_context import Span
-from .attempt_headers import added_headers, span_of_attempt, trace_headers, with_headers
+from .attempt_headers import added_headers, set_by_hand, span_of_attempt, with_headers
 from .body import watch_body
 from .errors import as_requests_error
 from .outcome import judge_error, judge_response, refusal
@@ -66,9 +66,11 @@ class Exchange:
     clock: Clock
     _replay: Replay = field(init=False)
     _refusal: str | None = field(init=False)
+    _by_hand: str | None = field(init=False)
     _unread: Response | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._by_hand = set_by_hand(self.request)
         self._replay = Replay(self.request.body)
         self._refusal = refusal(
             self.request,
@@ -80,7 +82,7 @@ class Exchange:
     def __call__(self, number: int) -> Answer[Response]:
         """Make attempt *number* and say what it came to."""
         deadline = self.call.deadline.within(self.limits.attempt)
-        span = span_of_attempt(self.request, self.call.span)
+        span = span_of_attempt(self._by_hand, self.call.span)
         try:
             response = self._send(self._attempt_request(number, deadline, span), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
@@ -105,7 +107,7 @@ class Exchange:
             self._replay.rewind()
         if self._unread is not None:
             self._unread.close()  # else its connection would be lost to the pool
-        return with_headers(self.request, added, trace_headers(span))
+        return with_headers(self.request, added, span if self._by_hand is None else None)
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:
         left = max(deadline.left(), SHORTEST)

@@ -43,7 +43,8 @@ class Running:
 
     def make(self, send: Callable[[], Response]) -> Response:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
-        self.call.begin()
+        if self.call.counts is not None:
+            self.call.counts.begin(self.call)
         try:
             response = self._send(send)
         except BaseException as error:
@@ -100,7 +101,8 @@ class Running:
 
     def _tell(self, *, replaced: bool = False) -> None:
         call = self.call
-        call.end()
+        if call.counts is not None:
+            call.counts.end(call)
         if not call.upstream:
             return  # it failed before it was clear whom it was for
         self.guard.on_event(

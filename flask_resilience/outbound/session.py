@@ -21,9 +21,10 @@ from requests.adapters import BaseAdapter
 from ..circuits.circuit_storage import CircuitStorage
 from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
-from ..context import current_request, current_span
+from ..context import current_request
 from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
 from ..forks import begin_anew_when_forked
+from ..open_telemetry import active_span
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.client import SECONDS, ClientOptions
@@ -219,7 +220,7 @@ class ResilientSession(RememberingSession):
             started=started,
             hurried=left < seconds,
             idempotent=idempotent,
-            span=current_span() or begin_trace(),
+            span=active_span() or (begin_trace() if request is None else request.span),
             counts=None if request is None else request.calls,
         )
 

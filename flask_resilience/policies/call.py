@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..call_counts import CallCounts, CallFigures
+from ..call_counts import NO_CALLS, CallCounts, CallFigures
 from ..trace_context import Span, begin_trace
 from .deadline import Deadline
 from .report import CallReport
@@ -58,20 +58,10 @@ class Call:
         if self.on_read is not None:
             self.on_read(error)
 
-    def begin(self) -> None:
-        """Have the request count it."""
-        if self.counts is not None:
-            self.counts.begin(self)
-
-    def end(self) -> None:
-        """Have the request count it as it is now, and forget it."""
-        if self.counts is not None:
-            self.counts.end(self)
-
     def figures(self) -> CallFigures:
         """Return what there is to count; nothing until it is clear whom it is for."""
         if not self.upstream:
-            return CallFigures()
+            return NO_CALLS
         return CallFigures(
             calls=1,
             attempts=self.attempts,

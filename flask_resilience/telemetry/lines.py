@@ -126,13 +126,16 @@ def _request(event: RequestFinished) -> Fields:
         "error_type": event.error_type,
         **_calls(event.calls),
     }
-    taken = {"event", *fields}
-    added = {f"user_{key}" if key in taken else key: event.added[key] for key in event.added}
-    return fields | added
+    if not event.added:
+        return fields
+    added, taken = dict(event.added), {"event", *fields}
+    return fields | {f"user_{key}" if key in taken else key: added[key] for key in added}
 
 
 def _calls(figures: CallFigures) -> Fields:
-    fields = {
+    if not figures.calls:
+        return WITHOUT_CALLS
+    return {
         "outbound_calls": figures.calls,
         "outbound_attempts": figures.attempts,
         "outbound_retries": figures.retries,
@@ -140,7 +143,6 @@ def _calls(figures: CallFigures) -> Fields:
         "outbound_ms": _ms(figures.seconds),
         "retry_wait_ms": _ms(figures.waited),
     }
-    return fields if figures.calls else dict.fromkeys(fields)
 
 
 def _failure(event: RequestFailed) -> Fields:
@@ -149,6 +151,9 @@ def _failure(event: RequestFailed) -> Fields:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+WITHOUT_CALLS = dict.fromkeys(_calls(CallFigures(calls=1)))
 
 
 class _Line(NamedTuple):

@@ -22,7 +22,8 @@ from structlog.dev import ConsoleRenderer
 from structlog.processors import StackInfoRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from ..context import current_request, current_span
+from ..context import current_request
+from ..open_telemetry import active_span
 from ..trace_context import Span
 from .encoding import describe, encode
 from .redaction import redact, redact_text
@@ -55,9 +56,12 @@ setup = Setup()
 def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     """Put the fields every line has first; a field of the user's never takes their place."""
     origin = fields.pop("_origin") if isinstance(fields.get("_origin"), _Origin) else None
-    span = fields.pop(SPAN) if isinstance(fields.get(SPAN), Span) else current_span()
     request = current_request()
     serving = None if request is None else request.service
+    if SPAN in fields and isinstance(fields[SPAN], Span):
+        span: Span | None = fields.pop(SPAN)
+    else:
+        span = active_span() or (None if request is None else request.span)
     core: EventDict = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
         "level": _ALIASES.get(level, level) if origin is None else origin.level,

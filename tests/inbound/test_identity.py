@@ -20,7 +20,7 @@ BY_TWO = {"HTTP_X_FORWARDED_FOR": "192.0.2.7, 10.0.0.1"}
 
 def identify(environ, trust="any", proxies=0):
     """Return who a request with this environment is."""
-    return Identification("X-Request-ID", trust, proxies).identify(environ)
+    return Identification("HTTP_X_REQUEST_ID", trust, proxies).identify(environ)
 
 
 def test_id_that_came_is_taken():
