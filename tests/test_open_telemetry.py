@@ -174,6 +174,13 @@ def test_request_within_a_span_is_that_span(activate):
     assert answer.headers["X-Request-ID"] == ids(span)[0]
 
 
+def test_span_gives_no_id_where_ids_are_not_trusted(activate):
+    """Whose trace it is, OpenTelemetry does not always tell."""
+    with activate() as span:
+        answer = Client(RequestIDMiddleware(hello, trust="never")).get("/")
+    assert answer.headers["X-Request-ID"] != ids(span)[0]
+
+
 def test_span_begun_within_the_app_is_on_the_lines(activate, log_lines):
     """It is on those written meanwhile, and on the finish line, though it is over by then."""
     configure_logging()

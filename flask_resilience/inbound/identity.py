@@ -56,8 +56,8 @@ class Identification:
         span, sent = server_span(environ), accept_request_id(environ.get(self.environ_name))
         if self.trust == "any" or (self.trust == "proxy" and self._came_by_proxies(environ)):
             return Identity(sent or span.trace_id, span, None)
-        own = os.urandom(16).hex() if span.parent_span_id else span.trace_id
-        return Identity(own, span, sent)
+        theirs = span.parent_span_id is not None or active_span() is not None  # which may not tell
+        return Identity(os.urandom(16).hex() if theirs else span.trace_id, span, sent)
 
     def _came_by_proxies(self, environ: WSGIEnvironment) -> bool:
         return forwarded_address(environ, self.trusted_proxies) is not None
