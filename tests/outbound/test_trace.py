@@ -181,6 +181,15 @@ def test_request_of_an_old_answer_sent_again_is_of_the_new_trace(session, make_u
     assert first.trace_id != second.trace_id
 
 
+def test_state_of_an_old_answer_is_not_that_of_the_new_trace(serving, session, make_upstream):
+    """What other systems had to say of one trace is not said of the next."""
+    upstream, answers = make_upstream(200), []
+    headers = {"traceparent": BY_HAND, "tracestate": "foo=1"}
+    serving(lambda own: answers.append(own.get(upstream.url)), **headers)
+    session.send(answers[0].request)
+    assert [one.headers.get("tracestate") for one in upstream.requests] == ["foo=1", None]
+
+
 def test_users_request_is_not_changed(session, make_upstream):
     """A prepared request can be sent again, and has no header of ours."""
     prepared = requests.Request("GET", make_upstream(200).url).prepare()
