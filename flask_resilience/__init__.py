@@ -1,7 +1,7 @@
 """A resilience layer for Flask: identity, limits, outbound calls that hold, logs that tie them."""
 
 from .circuits.guarded_code import Breaker
-from .context import current_request_id
+from .context import add_fields, current_request_id
 from .errors import (
     CallRejectedError,
     CircuitOpenError,
@@ -34,6 +34,7 @@ __all__ = [
     "ResilientSession",
     "RetryPolicy",
     "StorageError",
+    "add_fields",
     "configure_logging",
     "current_request_id",
     "get_logger",

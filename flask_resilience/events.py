@@ -7,9 +7,12 @@ changes nothing (see :mod:`flask_resilience.telemetry.dispatch`). Durations are 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from .call_counts import NO_CALLS, CallFigures
+from .trace_context import Span
 
 _logger = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ class AttemptFinished:
     :param error_type: Class of the exception; ``None`` if there was an answer.
     :param failed: Whether the attempt was worth another one.
     :param circuit_state: State of the upstream's circuit afterwards.
+    :param span: Of this attempt, as its ``traceparent`` named it to the upstream.
     """
 
     call_id: str
@@ -36,6 +40,7 @@ class AttemptFinished:
     circuit_state: str
     status: int | None = None
     error_type: str | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class RetryScheduled:
     :param retry_after: What the upstream asked for, if it did.
     :param deadline_left: What is left of the call's total time before the pause.
     :param budget_left: How many more retries the upstream may cost; ``None`` without a budget.
+    :param span: What the call belongs to: the request, or the call itself outside one.
     """
 
     call_id: str
@@ -57,6 +63,7 @@ class RetryScheduled:
     deadline_left: float
     retry_after: float | None = None
     budget_left: float | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,7 @@ class CallFinished:
     :param duration: From the call to its last byte.
     :param waited: The part of it spent waiting between attempts.
     :param fallback: Whether a substitute took the place of the failure.
+    :param span: What the call belongs to: the request, or the call itself outside one.
     """
 
     call_id: str
@@ -79,6 +87,7 @@ class CallFinished:
     waited: float
     stop_reason: str | None = None
     fallback: bool = False
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +169,10 @@ class RequestFinished:
     :param time_to_first_byte: From the start to the headers of the answer.
     :param outcome: ``ok``, ``client_error``, ``rate_limited``, ``server_error``, ``stream_error``
         or ``client_disconnected``.
+    :param client_address: The peer's; behind trusted proxies, what the first of them saw.
+    :param calls: What was counted of the calls made for it.
+    :param added: What its view adds to its finish line.
+    :param span: OpenTelemetry's, if it was active; ``None`` if the request's own holds.
     """
 
     method: str
@@ -174,6 +187,9 @@ class RequestFinished:
     client_address: str | None = None
     user_agent: str | None = None
     error_type: str | None = None
+    calls: CallFigures = NO_CALLS
+    added: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from flask import Flask, has_app_context, request
 from flask.logging import default_handler
@@ -35,7 +36,10 @@ from .storage.url import guarded_storage, open_storage
 from .telemetry.dispatch import Dispatcher
 from .telemetry.logging import EventLog, configure_logging
 from .telemetry.signals import Signals
+from .threads import ContextExecutor, wrap
 
+P = ParamSpec("P")
+T = TypeVar("T")
 View = TypeVar("View", bound=Callable[..., Any])
 ExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -156,6 +160,22 @@ class Resilience:
         """
         return exempt(view)
 
+    def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return *function* so that in another thread it still belongs to the present request.
+
+        Its log lines carry the request's ID, its calls the ID, the trace and the deadline. Wrap it
+        where the thread is started: what is wrapped outside a request belongs to none.
+        """
+        return wrap(function)
+
+    def executor(self, max_workers: int = 8) -> Executor:
+        """Return a pool of threads whose every task belongs to the request that submitted it.
+
+        :param max_workers: Tasks that run at once, at least 1.
+        :raises ValueError: If *max_workers* is less.
+        """
+        return ContextExecutor(max_workers)
+
     def _make_state(self, app: Flask, settings: Settings, on_event: Dispatcher) -> State:
         storage = guarded_storage(self._open_storage(app, settings), self._clock, on_event)
         breakers = BreakerRegistry(storage, self._clock, on_event)
@@ -233,6 +253,8 @@ def _put_middleware(app: Flask, settings: Settings, on_event: OnEvent, clock: Cl
         on_event=on_event,
         clock=clock,
         propagate_errors=propagates,
+        trust=settings.request_id_trust,
+        trusted_proxies=settings.trusted_proxies,
     )
     app.wsgi_app = WorkerTimeoutCheck(  # type: ignore[method-assign]  # Flask's hook for this
         identified, deadlines=deadlines, on_event=on_event

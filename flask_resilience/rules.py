@@ -244,6 +244,8 @@ class StorageURL:
 LONGEST_SHOWN = 200
 """Characters of a wrong value that its error shows."""
 LOG_FORMAT = OneOf("json", "console", "off")
+REQUEST_ID_TRUST = OneOf("any", "proxy", "never")
+TRUSTED_PROXIES = Whole(0, 100)
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
 UPSTREAM = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")

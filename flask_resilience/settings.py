@@ -24,7 +24,9 @@ from .rules import (
     LOG_FORMAT,
     LOG_LEVEL,
     NAMESPACE,
+    REQUEST_ID_TRUST,
     SERVICE_NAME,
+    TRUSTED_PROXIES,
     Flag,
     Maybe,
     Named,
@@ -67,6 +69,12 @@ class Settings:
         "X-Request-ID",
         Text(r"[A-Za-z0-9-]{1,64}", "a header name of letters, digits and '-'"),
         "read, answered and sent on",
+    )
+    request_id_trust: str = setting(
+        "any", REQUEST_ID_TRUST, "whose IDs are taken over; proxy: those that a proxy hands on"
+    )
+    trusted_proxies: int = setting(
+        0, TRUSTED_PROXIES, "proxies in front of the app, whose X-Forwarded-For counts"
     )
     log_format: str = setting("json", LOG_FORMAT, "how log lines look")
     log_level: str = setting("INFO", LOG_LEVEL, "the least severe level written")

@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flask_resilience"
 GROUND = {
+    "call_counts",
     "clock",
     "context",
     "env_references",
@@ -17,17 +18,24 @@ GROUND = {
     "errors",
     "events",
     "forks",
+    "open_telemetry",
     "rules",
+    "threads",
+    "trace_context",
 }
 ROOMS = {
+    "call_counts": set(),
     "clock": set(),
-    "context": set(),
+    "context": {"call_counts", "trace_context"},
     "env_references": {"errors", "rules"},
     "error_catalogue": set(),
     "errors": {"error_catalogue"},
-    "events": set(),
+    "events": {"call_counts", "trace_context"},
     "forks": set(),
+    "open_telemetry": {"trace_context"},
     "rules": {"errors"},
+    "threads": set(),
+    "trace_context": set(),
     "policies": GROUND,
     "circuits": GROUND | {"policies"},
     "storage": GROUND | {"policies", "circuits"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import requests
 from flask import Flask
@@ -19,6 +20,7 @@ from flask_resilience import (
     Resilience,
     ResilientSession,
     RetryPolicy,
+    add_fields,
     current_request_id,
     get_logger,
 )
@@ -111,3 +113,13 @@ def uses() -> None:
     except CircuitOpenError as error:
         assert_type(error.retry_after, float)
     get_logger(__name__).info("logged", user_id="u1")
+    add_fields(order_id=7)
+
+
+def uses_threads() -> None:
+    """Carry a request into threads."""
+    assert_type(resilience.wrap(item)(7), str)
+    resilience.wrap(item)("7")  # type: ignore[arg-type]
+    with resilience.executor(max_workers=2) as pool:
+        assert_type(pool, Executor)
+        assert_type(pool.submit(item, 7).result(), str)

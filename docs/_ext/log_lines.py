@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from flask_resilience import events
+from flask_resilience.call_counts import CallFigures
 from flask_resilience.telemetry.lines import line
 
 WORDS = {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}
@@ -28,10 +29,12 @@ TELLING: dict[str, tuple[Any, ...]] = {
     "outcome": ("success", "failed"),
     "url": ("http://localhost/",),
     "error": (RuntimeError(),),
+    "added": ({},),
     "fallback": (True,),
 }
 """Values on which a level depends, or that a line takes apart."""
 SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (False,)}
+SAMPLES |= {"CallFigures": (CallFigures(calls=1),), "Span": (None,)}
 ORDER = ("debug", "info", "warning", "error")
 EXCEPTION = {"exception_type": "", "exception_message": "", "exception_stacktrace": ""}
 

@@ -23,8 +23,9 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..context import RequestContext, bind_request
 from ..events import OnEvent, ignore_event, tell
 from .body import watch_body
+from .identity import Identification
 from .problems import CONTENT_TYPE, INTERNAL_ERROR, problem
-from .request_id import ENVIRON_KEY, accept_request_id, environ_name
+from .request_id import ENVIRON_KEY, environ_name
 from .request_timeout import ENVIRON_NAME as TIMEOUT_NAME
 from .request_timeout import parse_request_timeout
 from .served import Served
@@ -47,6 +48,10 @@ class RequestIDMiddleware:
     :param on_event: Told of the finish and of exceptions that escape the app.
     :param propagate_errors: Asked when an exception escapes: whether the server shall have it, as
         debuggers and tests want; otherwise a plain 500 is answered.
+    :param trust: Whose IDs are taken over: ``any`` client's, those that came by way of every
+        trusted ``proxy``, or ``never``; the others stand as ``client_request_id`` in the log.
+    :param trusted_proxies: How many proxies stand in front, whose ``X-Forwarded-For`` counts.
+    :raises ConfigurationError: If *trust* or *trusted_proxies* is out of range.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class RequestIDMiddleware:
         on_event: OnEvent = ignore_event,
         clock: Clock = SYSTEM_CLOCK,
         propagate_errors: Callable[[], bool] = lambda: False,
+        trust: str = "any",
+        trusted_proxies: int = 0,
     ) -> None:
         self._app, self._header, self._service = app, header, service
         self._on_event: OnEvent = partial(tell, on_event)
         self._clock, self._propagate_errors = clock, propagate_errors
-        self._environ_name = environ_name(header)
+        self._identification = Identification(environ_name(header), trust, trusted_proxies)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request in a context of its own."""
@@ -72,14 +79,13 @@ class RequestIDMiddleware:
     def _serve(
         self, environ: WSGIEnvironment, start_response: StartResponse, context: Context
     ) -> Iterable[bytes]:
-        request_id = accept_request_id(environ.get(self._environ_name))
-        environ[ENVIRON_KEY] = environ[self._environ_name] = request_id
-        served = Served(environ, self._clock, self._on_event)
+        started = self._clock.monotonic()
         timeout = parse_request_timeout(environ.get(TIMEOUT_NAME))
-        expires_at = None if timeout is None else served.started + timeout
-        bind_request(RequestContext(request_id, self._service, expires_at))
-        bind_contextvars(request_id=request_id)
-        start = self._with_id(start_response, request_id, served)
+        expires_at = None if timeout is None else started + timeout
+        request = self._bind(environ, expires_at)
+        proxies = self._identification.trusted_proxies
+        served = Served(environ, request, started, self._clock, self._on_event, proxies)
+        start = self._with_id(start_response, request.request_id, served)
         try:
             if timeout == 0:
                 body: Iterable[bytes] = _answer(DEADLINE_EXCEEDED, environ, start)
@@ -93,6 +99,17 @@ class RequestIDMiddleware:
             served.finish("server_error")
             raise
         return watch_body(body, served, context, environ.get("wsgi.file_wrapper"))
+
+    def _bind(self, environ: WSGIEnvironment, expires_at: float | None) -> RequestContext:
+        """Make the request the current one, known by its ID to the app and to the log."""
+        request_id, span, refused_id = self._identification.identify(environ)
+        environ[ENVIRON_KEY] = environ[self._identification.environ_name] = request_id
+        request = RequestContext(request_id, self._service, expires_at, span)
+        bind_request(request)
+        bind_contextvars(request_id=request_id)
+        if refused_id is not None:
+            bind_contextvars(client_request_id=refused_id)
+        return request
 
     def _with_id(
         self, start_response: StartResponse, request_id: str, served: Served

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from flask import has_request_context, request
 
 from ..clock import Clock
+from ..context import RequestContext
 from ..events import OnEvent, RequestFailed, RequestFinished
+from ..open_telemetry import active_span
+from ..trace_context import Span
+from .client_address import client_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -18,22 +22,30 @@ ERROR_TYPE_KEY = "flask_resilience.error_type"
 
 
 class Served:
-    """Notes of one request; told exactly once."""
+    """Notes of one request; told exactly once.
 
-    def __init__(self, environ: WSGIEnvironment, clock: Clock, on_event: OnEvent) -> None:
-        self._environ, self._clock, self._on_event = environ, clock, on_event
-        self._started = clock.monotonic()
+    :param started: When it came, in seconds of the clock's monotonic time.
+    :param trusted_proxies: Whose word is taken for where it comes from.
+    """
+
+    def __init__(
+        self,
+        environ: WSGIEnvironment,
+        request: RequestContext,
+        started: float,
+        clock: Clock,
+        on_event: OnEvent,
+        trusted_proxies: int,
+    ) -> None:
+        self._environ, self._request, self._started = environ, request, started
+        self._clock, self._on_event, self._trusted_proxies = clock, on_event, trusted_proxies
+        self._span: Span | None = None
         self._begun_after: float | None = None
         self._status = 500
         self._route: tuple[str | None, str | None] = (None, None)
         self._length: int | None = None
         self._size = 0
         self._finished = False
-
-    @property
-    def started(self) -> float:
-        """Return when the request came, in seconds of the clock's monotonic time."""
-        return self._started
 
     @property
     def begun(self) -> bool:
@@ -46,7 +58,11 @@ class Served:
         return self._length is not None and self._size >= self._length
 
     def begin(self, status: str, headers: list[tuple[str, str]]) -> None:
-        """Note the beginning of the answer; Flask forgets its route right after."""
+        """Note the beginning of the answer; Flask forgets its route right after.
+
+        So does OpenTelemetry its span, which may have begun within the app.
+        """
+        self._span = active_span()
         self._status = int(status[:3])
         self._begun_after = self._clock.monotonic() - self._started
         self._route = _flask_route()
@@ -95,10 +111,13 @@ class Served:
                 body_size=self._size,
                 duration=duration,
                 time_to_first_byte=duration if begun_after is None else begun_after,
-                client_address=environ.get("REMOTE_ADDR"),
+                client_address=client_address(environ, self._trusted_proxies),
                 user_agent=environ.get("HTTP_USER_AGENT"),
                 outcome=outcome or _outcome(self._status),
                 error_type=environ.get(ERROR_TYPE_KEY),
+                calls=self._request.calls.totals(),
+                added=self._request.added,
+                span=self._span,
             )
         )
 

@@ -23,7 +23,8 @@ from ..policies.client import ClientOptions
 from ..policies.deadline import SHORTEST, Deadline
 from ..policies.outcome import Outcome, Verdict
 from ..policies.pipeline import Answer, Settle
-from .attempt_headers import added_headers, with_headers
+from ..trace_context import Span
+from .attempt_headers import added_headers, set_by_hand, span_of_attempt, with_headers
 from .body import watch_body
 from .errors import as_requests_error
 from .outcome import judge_error, judge_response, refusal
@@ -65,9 +66,11 @@ class Exchange:
     clock: Clock
     _replay: Replay = field(init=False)
     _refusal: str | None = field(init=False)
+    _by_hand: str | None = field(init=False)
     _unread: Response | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._by_hand = set_by_hand(self.request)
         self._replay = Replay(self.request.body)
         self._refusal = refusal(
             self.request,
@@ -79,10 +82,11 @@ class Exchange:
     def __call__(self, number: int) -> Answer[Response]:
         """Make attempt *number* and say what it came to."""
         deadline = self.call.deadline.within(self.limits.attempt)
+        span = span_of_attempt(self._by_hand, self.call.span)
         try:
-            response = self._send(self._attempt_request(number, deadline), deadline)
+            response = self._send(self._attempt_request(number, deadline, span), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
-            return self._answer(self._judge_error(error), error=error)
+            return self._answer(self._judge_error(error), span, error=error)
         try:
             verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
         except BaseException:  # of the user's predicate
@@ -93,7 +97,7 @@ class Exchange:
             self._unread = response
         elif self.streaming and response.raw is not None:
             defer = partial(self._defer, response, verdict)
-        return self._answer(verdict, value=response, defer=defer)
+        return self._answer(verdict, span, value=response, defer=defer)
 
     def close(self) -> None:
         """Close the answer that another attempt was to follow, if there is one."""
@@ -101,7 +105,7 @@ class Exchange:
             self._unread.close()  # else its connection would be lost to the pool
         self._unread = None
 
-    def _attempt_request(self, number: int, deadline: Deadline) -> PreparedRequest:
+    def _attempt_request(self, number: int, deadline: Deadline, span: Span) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
         options, request_id = self.options, current_request_id()
         header, theirs = options.request_id_header, self.request.headers
@@ -113,7 +117,7 @@ class Exchange:
         if number > 1:
             self._replay.rewind()
         self.close()
-        return with_headers(self.request, added)
+        return with_headers(self.request, added, span if self._by_hand is None else None)
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:
         left = max(deadline.left(), SHORTEST)
@@ -171,6 +175,6 @@ class Exchange:
     def _judge_error(self, error: Exception) -> Verdict:
         return judge_error(error, self.call.retry, self._refusal)
 
-    def _answer(self, verdict: Verdict, **came: Any) -> Answer[Response]:
+    def _answer(self, verdict: Verdict, span: Span, **came: Any) -> Answer[Response]:
         method, url = self.request.method or "", self.request.url or ""
-        return Answer(verdict=verdict, method=method, url=url, **came)
+        return Answer(verdict=verdict, method=method, url=url, span=span, **came)

@@ -52,6 +52,8 @@ class Running:
 
     def make(self, send: Callable[[], Response]) -> ReportedResponse:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
+        if self.call.counts is not None:
+            self.call.counts.begin(self.call)
         try:
             response = self._send(send)
         except Exception as error:
@@ -115,6 +117,8 @@ class Running:
 
     def _tell(self, *, replaced: bool = False) -> None:
         call = self.call
+        if call.counts is not None:
+            call.counts.end(call)
         if not call.upstream:
             return  # it failed before it was clear whom it was for
         self.guard.on_event(
@@ -127,6 +131,7 @@ class Running:
                 duration=self.guard.clock.monotonic() - call.started,
                 waited=sum(call.waits),
                 fallback=replaced,
+                span=call.span,
             )
         )
 

@@ -24,6 +24,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..context import current_request, current_request_id
 from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
 from ..forks import begin_anew_when_forked
+from ..open_telemetry import active_span
 from ..policies.call import Call
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.client import SECONDS, ClientOptions
@@ -33,6 +34,7 @@ from ..policies.retry import RetryPolicy
 from ..policies.retry_budget import RetryBudgets
 from ..rules import Instance, Whole, check
 from ..storage.url import guarded_storage
+from ..trace_context import begin_trace
 from .adapter import Guard, GuardedAdapter
 from .cookies import CookiesOfRequest
 from .exchange import restore_elapsed
@@ -223,6 +225,8 @@ class ResilientSession(RememberingSession):
             started=started,
             hurried=left < seconds,
             idempotent=idempotent,
+            span=active_span() or (begin_trace() if request is None else request.span),
+            counts=None if request is None else request.calls,
         )
 
     def __copy__(self) -> ResilientSession:

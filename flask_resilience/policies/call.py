@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..call_counts import NO_CALLS, CallCounts, CallFigures
+from ..trace_context import Span, begin_trace
 from .deadline import Deadline
 from .report import CallReport
 from .retry import RetryPolicy
@@ -21,6 +23,8 @@ class Call:
         than its own: what such a deadline cuts short says nothing of the upstream.
     :param follows_redirects: Whether what a redirect leads to is part of it.
     :param idempotent: Whether sending it again does no harm whatever its verb is.
+    :param span: What it belongs to: the request being served, or itself outside one.
+    :param counts: Those of the request that it is made for.
     :param upstream: Whom it turned to last; changes with a redirect.
     :param waits: The pauses between its attempts, in seconds.
     :param free_retry: Whether its next retry costs nothing if nothing was sent.
@@ -37,6 +41,8 @@ class Call:
     follows_redirects: bool = True
     idempotent: bool = False
     call_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    span: Span = field(default_factory=begin_trace)
+    counts: CallCounts | None = None
     upstream: str = ""
     attempts: int = 0
     waits: list[float] = field(default_factory=list)
@@ -51,6 +57,19 @@ class Call:
         self.close_body = None
         if self.on_read is not None:
             self.on_read(error)
+
+    def figures(self) -> CallFigures:
+        """Return what there is to count; nothing until it is clear whom it is for."""
+        if not self.upstream:
+            return NO_CALLS
+        return CallFigures(
+            calls=1,
+            attempts=self.attempts,
+            retries=len(self.waits),
+            failures=self.stop_reason is not None,
+            seconds=self.deadline.clock.monotonic() - self.started,
+            waited=sum(self.waits),
+        )
 
     def report(self) -> CallReport:
         """Return what is to be told of it now."""

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from ..clock import Clock
 from ..errors import CircuitOpenError, DeadlineExceededError
 from ..events import AttemptFinished, OnEvent, RetryScheduled
+from ..trace_context import Span
 from .call import Call
 from .circuit import Permit, State
 from .outcome import Outcome, Verdict
@@ -36,6 +38,7 @@ class Answer(Generic[T]):
 
     :param value: What it gave, unless it failed with *error*.
     :param method: For the log line, as *url*.
+    :param span: The attempt's, if it has told the upstream of one.
     :param defer: Set while the body is still to be read: takes who must be told the verdict.
     """
 
@@ -44,6 +47,7 @@ class Answer(Generic[T]):
     url: str
     value: T | None = None
     error: Exception | None = None
+    span: Span | None = None
     defer: Callable[[Settle], None] | None = None
 
     def result(self) -> T:
@@ -187,6 +191,7 @@ class Pipeline(Generic[T]):
                 retry_after=after.verdict.retry_after,
                 deadline_left=self.time_left(),
                 budget_left=None if self.call.retry.budget is None else self.budget.left,
+                span=self.call.span,
             )
         )
         self.call.waits.append(wait)
@@ -224,14 +229,15 @@ class Pipeline(Generic[T]):
     def _settle_when_read(
         self, answer: Answer[T], number: int, permit: Permit, started: float
     ) -> None:
-        method, url = answer.method, answer.url  # not the answer: it must be free to be let go
+        # The closure holds parts of the answer, which itself must be free to be let go.
+        tell = partial(self._tell, number, answer.method, answer.url, answer.span)
 
         def settle(verdict: Verdict) -> None:
             duration = self.clock.monotonic() - started
             if verdict.failed:
                 self.budget.disturb()
             self.breaker.record(permit, self._evidence(verdict, duration), duration)
-            self._tell(number, method, url, verdict, duration)
+            tell(verdict, duration)
 
         if answer.defer is None:
             settle(answer.verdict)
@@ -248,7 +254,15 @@ class Pipeline(Generic[T]):
         hasty = duration < PATIENT * self.timeout
         return replace(verdict, outcome=Outcome.IGNORED) if hasty else verdict
 
-    def _tell(self, number: int, method: str, url: str, verdict: Verdict, duration: float) -> None:
+    def _tell(
+        self,
+        number: int,
+        method: str,
+        url: str,
+        span: Span | None,
+        verdict: Verdict,
+        duration: float,
+    ) -> None:
         self.on_event(
             AttemptFinished(
                 call_id=self.call.call_id,
@@ -262,5 +276,6 @@ class Pipeline(Generic[T]):
                 failed=verdict.failed,
                 duration=duration,
                 circuit_state=self.breaker.known_state.value,
+                span=span,
             )
         )

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from ..call_counts import CallFigures
 from ..events import (
     AttemptFinished,
     CallFinished,
@@ -110,7 +111,7 @@ def _suspicious(event: ConfigSuspicious) -> Fields:
 
 
 def _request(event: RequestFinished) -> Fields:
-    return {
+    fields = {
         "http_request_method": event.method,
         "url_path": event.path,
         "http_route": event.route,
@@ -123,6 +124,24 @@ def _request(event: RequestFinished) -> Fields:
         "user_agent": event.user_agent,
         "outcome": event.outcome,
         "error_type": event.error_type,
+        **_calls(event.calls),
+    }
+    if not event.added:
+        return fields
+    added, taken = dict(event.added), {"event", *fields}
+    return fields | {f"user_{key}" if key in taken else key: added[key] for key in added}
+
+
+def _calls(figures: CallFigures) -> Fields:
+    if not figures.calls:
+        return WITHOUT_CALLS
+    return {
+        "outbound_calls": figures.calls,
+        "outbound_attempts": figures.attempts,
+        "outbound_retries": figures.retries,
+        "outbound_failures": figures.failures,
+        "outbound_ms": _ms(figures.seconds),
+        "retry_wait_ms": _ms(figures.waited),
     }
 
 
@@ -132,6 +151,9 @@ def _failure(event: RequestFailed) -> Fields:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+WITHOUT_CALLS = dict.fromkeys(_calls(CallFigures(calls=1)))
 
 
 class _Line(NamedTuple):

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from ..events import Event
 from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
 from .lines import level, line
-from .processors import PROCESSORS, adopt_record, setup
+from .processors import PROCESSORS, SPAN, adopt_record, setup
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -101,6 +101,9 @@ class EventLog:
         name, severity, fields = line(event)
         told: Any = {key: value for key, value in fields.items() if value is not None}
         told["event"] = name
+        span = getattr(event, "span", None)
+        if span is not None:
+            told[SPAN] = span
         for process in PROCESSORS:
             told = process(self._output, severity, told)
         self._output.msg(told)

@@ -23,9 +23,15 @@ from structlog.processors import StackInfoRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from ..context import current_request
+from ..open_telemetry import active_span
+from ..trace_context import Span
 from .encoding import describe, encode
 from .redaction import redact, redact_text
 
+SPAN = "_span"
+"""Under which a line brings the span it belongs to, if that is not the current one."""
+SPAN_FIELDS = ("trace_id", "span_id", "parent_span_id")
+"""What a line says of its span, in the order in which a span holds it."""
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _ALIASES = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -52,6 +58,10 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     origin = fields.pop("_origin") if isinstance(fields.get("_origin"), _Origin) else None
     request = current_request()
     serving = None if request is None else request.service
+    if SPAN in fields and isinstance(fields[SPAN], Span):
+        span: Span | None = fields.pop(SPAN)
+    else:
+        span = active_span() or (None if request is None else request.span)
     core: EventDict = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
         "level": _ALIASES.get(level, level) if origin is None else origin.level,
@@ -62,10 +72,16 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     }
     if request is not None:
         core["request_id"] = request.request_id
-        fields.pop("request_id", None)
+        if fields.get("request_id") == request.request_id:  # bound for the user's own processors
+            del fields["request_id"]
+    if span is not None:
+        core.update(zip(SPAN_FIELDS, span, strict=False))
     if not core.keys().isdisjoint(fields):
         fields = {f"user_{key}" if key in core else key: fields[key] for key in fields}
-    return {**core, **fields}
+    line = {**core, **fields}
+    if span is not None and span.parent_span_id is None:
+        del line["parent_span_id"]
+    return line
 
 
 def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
@@ -84,7 +100,7 @@ def _stacktrace(error: object) -> str:
 
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     return {
-        key: value if isinstance(value, _Origin) else _redact_field(value, key)
+        key: value if isinstance(value, _OURS) else _redact_field(value, key)
         for key, value in fields.items()
     }
 
@@ -119,6 +135,9 @@ class _Origin:
 
     logger: str
     level: str
+
+
+_OURS = (_Origin, Span)
 
 
 def adopt_record(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:

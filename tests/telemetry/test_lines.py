@@ -145,7 +145,8 @@ def test_durations_are_milliseconds():
             REQUEST,
             "http_request_method url_path http_route endpoint http_response_status_code "
             "http_response_body_size duration_ms ttfb_ms client_address user_agent outcome "
-            "error_type",
+            "error_type outbound_calls outbound_attempts outbound_retries outbound_failures "
+            "outbound_ms retry_wait_ms",
             id="request",
         ),
     ],
