@@ -242,6 +242,7 @@ class StorageURL:
 LONGEST_SHOWN = 200
 """Characters of a wrong value that its error shows."""
 LOG_FORMAT = OneOf("json", "console", "off")
+LOG_PRESET = OneOf("structlog", "otel", "ecs", "gcp", "datadog")
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
 UPSTREAM = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")
