@@ -12,6 +12,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+DEEPEST = 3
+"""Objects within objects of which only the value that JSON cannot say is described."""
+
 
 def encode(fields: dict[str, Any]) -> str:
     """Return *fields* as one ASCII-only line of JSON, without the line's end.
@@ -66,10 +69,19 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, float) else describe(value)
 
 
-def _sayable(value: Any) -> Any:
-    """Return *value*, or what describes it where JSON cannot say it."""
+def _sayable(value: Any, depth: int = 0) -> Any:
+    """Return *value*, or what describes it where JSON cannot say it.
+
+    A preset puts fields into objects, where each must be looked at for itself.
+    """
     try:
         _slow_dumps(value)
     except (ValueError, TypeError, RecursionError):
+        if depth < DEEPEST and isinstance(value, dict) and all(map(_is_text, value)):
+            return {key: _sayable(item, depth + 1) for key, item in value.items()}
         return describe(value)
     return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

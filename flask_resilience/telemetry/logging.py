@@ -21,7 +21,7 @@ from ..rules import LOG_FORMAT, LOG_LEVEL, LOG_PRESET, SERVICE_NAME, check
 from .encoding import choose_encoder
 from .lines import LINES
 from .output import write_line
-from .processors import PROCESSORS, render_record, setup
+from .processors import PROCESSORS, UNNAMED, render_record, setup
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -29,7 +29,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 def configure_logging(
     format: str = "json",  # noqa: A002  # the word for it
     level: str = "INFO",
-    service: str = "python",
+    service: str = UNNAMED,
     preset: str = "structlog",
 ) -> None:
     """Write logs to standard output, one JSON object a line; called again, it replaces.
@@ -52,6 +52,12 @@ def configure_logging(
     if setup.format != "off":
         _attach_to_structlog(least)
         _attach_to_stdlib(least)
+
+
+def name_service(service: str) -> None:
+    """Let *service* be what lines say until ``configure_logging`` says it."""
+    if setup.service == UNNAMED:
+        setup.service = service
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -18,13 +18,16 @@ Sources:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 Fields: TypeAlias = dict[str, Any]
 NUMBER = (int, float)
+_TRACE_ID = re.compile("[0-9a-f]{32}")
+_SPAN_ID = re.compile("[0-9a-f]{16}")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -111,11 +114,13 @@ def _keep(line: Fields, name: str, value: Any, preset: Preset) -> None:
 
 
 def _nanoseconds(milliseconds: float) -> int:
+    if not 0 <= milliseconds < 1e12:
+        raise ValueError
     return round(milliseconds * 1e6)
 
 
 def _seconds(milliseconds: float) -> str:
-    if not abs(milliseconds) < 1e12:
+    if not 0 <= milliseconds < 1e12:
         raise ValueError
     return f"{milliseconds / 1000:.6f}s"
 
@@ -125,9 +130,25 @@ def _epoch_nanoseconds(timestamp: str) -> str:
     return str(((passed.days * 86400 + passed.seconds) * 10**6 + passed.microseconds) * 1000)
 
 
-def _lower_half(hexadecimal: str) -> str:
-    """Return the lower 64 bits of an ID as a decimal number."""
-    return str(int(hexadecimal[-16:], 16))
+def _trace_id(hexadecimal: str) -> str:
+    if not _TRACE_ID.fullmatch(hexadecimal):
+        raise ValueError
+    return hexadecimal
+
+
+def _span_id(hexadecimal: str) -> str:
+    if not _SPAN_ID.fullmatch(hexadecimal):
+        raise ValueError
+    return hexadecimal
+
+
+def _decimal_trace_id(hexadecimal: str) -> str:
+    """Return the lower 64 bits as a decimal number."""
+    return str(int(_trace_id(hexadecimal)[16:], 16))
+
+
+def _decimal_span_id(hexadecimal: str) -> str:
+    return str(int(_span_id(hexadecimal), 16))
 
 
 def _text(number: int) -> str:
@@ -149,8 +170,8 @@ OTEL = Preset(
         "logger": Place(("InstrumentationScope", "Name")),
         "service": Place(("Resource", "service.name")),
         "pid": Place(("Resource", "process.pid"), int),
-        "trace_id": Place(("TraceId",)),
-        "span_id": Place(("SpanId",)),
+        "trace_id": Place(("TraceId",), str, _trace_id),
+        "span_id": Place(("SpanId",), str, _span_id),
         "http_request_method": _attribute("http.request.method"),
         "http_response_status_code": _attribute("http.response.status_code", int),
         "http_response_body_size": _attribute("http.response.body.size", int),
@@ -189,8 +210,8 @@ ECS = Preset(
         "service": Place(("service.name",)),
         "pid": Place(("process.pid",), int),
         "request_id": Place(("http.request.id",)),
-        "trace_id": Place(("trace.id",)),
-        "span_id": Place(("span.id",)),
+        "trace_id": Place(("trace.id",), str, _trace_id),
+        "span_id": Place(("span.id",), str, _span_id),
         "http_request_method": Place(("http.request.method",)),
         "http_response_status_code": Place(("http.response.status_code",), int),
         "http_response_body_size": Place(("http.response.body.bytes",), int),
@@ -207,7 +228,7 @@ ECS = Preset(
         "exception_stacktrace": Place(("error.stack_trace",)),
     },
     constants={"ecs.version": "8.11.0"},
-    taken=_ECS_OBJECTS | {"log.level", "log.logger", "ecs.version"},
+    taken=_ECS_OBJECTS | {"ecs.version"},
 )
 
 GCP = Preset(
@@ -216,8 +237,8 @@ GCP = Preset(
         "level": Place(("severity",), str, str.upper),
         "event": Place(("message",)),
         "service": Place(("serviceContext", "service")),
-        "trace_id": Place(("logging.googleapis.com/trace",)),
-        "span_id": Place(("logging.googleapis.com/spanId",)),
+        "trace_id": Place(("logging.googleapis.com/trace",), str, _trace_id),
+        "span_id": Place(("logging.googleapis.com/spanId",), str, _span_id),
         "exception_stacktrace": Place(("stack_trace",)),
     },
     of_requests={
@@ -229,10 +250,7 @@ GCP = Preset(
         "client_address": Place(("httpRequest", "remoteIp")),
         "duration_ms": Place(("httpRequest", "latency"), NUMBER, _seconds),
     },
-    taken=frozenset(
-        {"time", "severity", "message", "serviceContext", "stack_trace", "httpRequest", "timestamp"}
-        | {"timestampSeconds", "timestampNanos", "@type", "context", "eventTime"}
-    ),
+    taken=frozenset({"timestamp", "timestampSeconds", "timestampNanos", "eventTime", "context"}),
 )
 
 DATADOG = Preset(
@@ -243,8 +261,8 @@ DATADOG = Preset(
         "logger": Place(("logger", "name")),
         "service": Place(("service",)),
         "request_id": Place(("http", "request_id")),
-        "trace_id": Place(("dd.trace_id",), str, _lower_half),
-        "span_id": Place(("dd.span_id",), str, _lower_half),
+        "trace_id": Place(("dd.trace_id",), str, _decimal_trace_id),
+        "span_id": Place(("dd.span_id",), str, _decimal_span_id),
         "http_request_method": Place(("http", "method")),
         "http_response_status_code": Place(("http", "status_code"), int),
         "url_full": Place(("http", "url")),
@@ -259,11 +277,20 @@ DATADOG = Preset(
         "exception_message": Place(("error", "message")),
         "exception_stacktrace": Place(("error", "stack")),
     },
-    taken=frozenset(
-        {"timestamp", "status", "message", "logger", "service", "http", "network", "error"}
-        | {"duration", "dd", "host", "device", "source", "ddsource", "ddtags", "trace_id"}
-    ),
+    taken=frozenset({"dd", "host", "device", "source", "ddsource", "ddtags", "trace_id"}),
 )
 
-PRESETS: Mapping[str, Preset] = {"otel": OTEL, "ecs": ECS, "gcp": GCP, "datadog": DATADOG}
+
+def _with_names_taken(preset: Preset) -> Preset:
+    """Return *preset*, where no field of the user's may have the name of a place."""
+    depth = len(preset.rest)
+    places = [*preset.places.values(), *preset.of_requests.values()]
+    named = {one.path[depth] for one in places if one.path[:depth] == preset.rest}
+    return replace(preset, taken=preset.taken | named)
+
+
+PRESETS: Mapping[str, Preset] = {
+    name: _with_names_taken(preset)
+    for name, preset in (("otel", OTEL), ("ecs", ECS), ("gcp", GCP), ("datadog", DATADOG))
+}
 """Without ``structlog``, whose names are our own."""

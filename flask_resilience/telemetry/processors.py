@@ -43,6 +43,8 @@ _RECORD_FIELDS = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "_logger", "_name"}
 )
 """What is no field of the user's: the record's own, and what other handlers leave there."""
+UNNAMED = "python"
+"""What ``service`` says where nobody has named it."""
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
@@ -55,7 +57,7 @@ class Setup:
     """
 
     format: str = "json"
-    service: str = "python"
+    service: str = UNNAMED
     preset: str = "structlog"
 
 
