@@ -38,8 +38,9 @@ class JSONLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
                 self.error_log.addHandler(_handler())
         name_service(cfg.proc_name.partition(":")[0])
         if cfg.preload_app and "gevent" in cfg.worker_class_str:
-            # The app is imported before any worker patches; what it imports must be patched then.
-            import_module("gevent.monkey").patch_all()
+            # Workers patch when the app, and urllib3 with it, has taken its classes from ssl. The
+            # rest can wait for them: a patched arbiter would not see its workers end.
+            import_module("gevent.monkey").patch_ssl()
 
 
 def _handler() -> logging.Handler:
