@@ -123,7 +123,8 @@ def _stacktrace(error: object) -> str:
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     if _are_plain(fields):
         return fields
-    return {key: _redact_field(value, key) for key, value in fields.items()}
+    redacted = {describe(key, str): _redact_field(value, key) for key, value in fields.items()}
+    return {redact_text(key): value for key, value in redacted.items()}
 
 
 def _are_plain(fields: EventDict) -> bool:
