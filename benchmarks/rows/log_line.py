@@ -15,7 +15,7 @@ from contextlib import ExitStack, redirect_stdout
 from contextvars import Context, copy_context
 from datetime import datetime, timezone
 from importlib import import_module
-from pathlib import Path
+from io import FileIO
 from typing import Any
 
 import structlog
@@ -124,9 +124,13 @@ def _silently(stack: ExitStack, context: Context, repeat: Repeat) -> Repeat:
     return silent
 
 
+def _raw_null_device() -> FileIO:
+    return FileIO(os.devnull, "w")
+
+
 def _by_hand(stack: ExitStack) -> Repeat:
     dumps = import_module("orjson").dumps
-    null = stack.enter_context(Path(os.devnull).open("wb", buffering=0))
+    null = stack.enter_context(_raw_null_device())
 
     def log() -> None:
         now = datetime.now(timezone.utc).isoformat()
@@ -136,7 +140,7 @@ def _by_hand(stack: ExitStack) -> Repeat:
 
 
 def _by_structlog(stack: ExitStack) -> Repeat:
-    null = stack.enter_context(Path(os.devnull).open("wb", buffering=0))
+    null = stack.enter_context(_raw_null_device())
     logger = structlog.wrap_logger(
         structlog.BytesLogger(null),
         processors=[

@@ -30,7 +30,7 @@ TELLING: dict[str, tuple[Any, ...]] = {
     "error": (RuntimeError(),),
 }
 """Values on which a level depends, or that a line takes apart."""
-SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (False,)}
+SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (True,)}
 ORDER = ("debug", "info", "warning", "error")
 EXCEPTION = {"exception_type": "", "exception_message": "", "exception_stacktrace": ""}
 

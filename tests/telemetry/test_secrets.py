@@ -56,7 +56,7 @@ def test_failing_call_shows_no_secret(make_app, make_upstream, capsys, preset, f
         try:
             return Resilience().session.get(url).text
         except requests.RequestException as error:
-            logging.getLogger("view").exception("failed: %s", error)
+            logging.getLogger("view").exception("failed at %s", url)
             get_logger("view").exception("failed", error=error, args=(url, {url: url}), **{url: 1})
             raise
 
