@@ -219,7 +219,9 @@ class Resilience:
 
 def _start_telemetry(app: Flask, settings: Settings) -> Dispatcher:
     """Set the process's logging up, and return what turns this app's events into lines."""
-    configure_logging(settings.log_format, settings.log_level, settings.service_name)
+    configure_logging(
+        settings.log_format, settings.log_level, settings.service_name, settings.log_preset
+    )
     if settings.log_format != "off" and "logger" in vars(app):  # it was used before
         app.logger.removeHandler(default_handler)
     return Dispatcher(EventLog(settings.log_level, settings.service_name), Signals(app))

@@ -246,6 +246,7 @@ LONGEST_SHOWN = 200
 LOG_FORMAT = OneOf("json", "console", "off")
 REQUEST_ID_TRUST = OneOf("any", "proxy", "never")
 TRUSTED_PROXIES = Whole(0, 100)
+LOG_PRESET = OneOf("structlog", "otel", "ecs", "gcp", "datadog")
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
 UPSTREAM = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")

@@ -23,6 +23,7 @@ from .policies.retry import RetryPolicy
 from .rules import (
     LOG_FORMAT,
     LOG_LEVEL,
+    LOG_PRESET,
     NAMESPACE,
     REQUEST_ID_TRUST,
     SERVICE_NAME,
@@ -78,6 +79,7 @@ class Settings:
     )
     log_format: str = setting("json", LOG_FORMAT, "how log lines look")
     log_level: str = setting("INFO", LOG_LEVEL, "the least severe level written")
+    log_preset: str = setting("structlog", LOG_PRESET, "whose names the fields of a line have")
     rate_limit: str = setting(
         "10 per minute;100 per hour",
         Text("[^\n]*", "limits like '10 per minute', separated by ';', or '' for none"),

@@ -221,7 +221,9 @@ def test_row_names_only_variants_that_it_has(make):
     assert {one.than for one in row.budgets} <= {"", *names}
 
 
-@pytest.mark.parametrize("name", [one for one in ROWS if one.startswith(("retry", "session"))])
+@pytest.mark.parametrize(
+    "name", [one for one in ROWS if one.startswith(("log", "retry", "session"))]
+)
 def test_each_variant_of_a_row_runs(name):
     """What is left out is so for want of its package alone."""
     measured = measure(replace(ROWS[name](), operations=1), rounds=1)

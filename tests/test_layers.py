@@ -46,8 +46,12 @@ ROOMS = {
     "state": GROUND
     | {"settings", "policies", "circuits", "inbound", "outbound", "storage", "telemetry"},
     "testing": GROUND | {"state"},
+    "cli": GROUND,
+    "__main__": {"cli"},
+    "gunicorn": {"telemetry"},
 }
 ONLY_IN = {
+    "gunicorn": ("gunicorn.py",),
     "flask": ("extension.py", "state.py", "testing.py", "inbound/", "telemetry/signals.py"),
     "blinker": ("telemetry/signals.py",),
     "requests": ("outbound/",),

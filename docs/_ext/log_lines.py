@@ -33,7 +33,7 @@ TELLING: dict[str, tuple[Any, ...]] = {
     "fallback": (True,),
 }
 """Values on which a level depends, or that a line takes apart."""
-SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (False,)}
+SAMPLES = {"str": ("text",), "int": (1,), "float": (1.5,), "bool": (True,)}
 SAMPLES |= {"CallFigures": (CallFigures(calls=1),), "Span": (None,)}
 ORDER = ("debug", "info", "warning", "error")
 EXCEPTION = {"exception_type": "", "exception_message": "", "exception_stacktrace": ""}

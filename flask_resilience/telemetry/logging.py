@@ -11,15 +11,17 @@ from __future__ import annotations
 import logging
 import sys
 from typing import Any, cast
+from weakref import WeakSet
 
 import structlog
-from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import FilteringBoundLogger
 
 from ..events import Event
-from ..rules import LOG_FORMAT, LOG_LEVEL, SERVICE_NAME, check
-from .lines import level, line
-from .processors import PROCESSORS, SPAN, adopt_record, setup
+from ..rules import LOG_FORMAT, LOG_LEVEL, LOG_PRESET, SERVICE_NAME, check
+from .encoding import choose_encoder
+from .lines import LINES
+from .output import write_line
+from .processors import PROCESSORS, SPAN, UNNAMED, render_record, setup
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -27,36 +29,80 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 def configure_logging(
     format: str = "json",  # noqa: A002  # the word for it
     level: str = "INFO",
-    service: str = "python",
+    service: str = UNNAMED,
+    preset: str = "structlog",
 ) -> None:
     """Write logs to standard output, one JSON object a line; called again, it replaces.
 
     :param format: ``json``, ``console`` for people, or ``off`` to leave all logging alone.
     :param level: The least severe level written.
     :param service: What ``service`` says on lines written outside a request.
+    :param preset: Whose names the fields have: ``structlog``, ``otel``, ``ecs``, ``gcp`` or
+        ``datadog``.
     :raises ConfigurationError: If a value is unknown.
     """
     setup.format = check("format", format, LOG_FORMAT)
     setup.service = check("service", service, SERVICE_NAME)
+    setup.preset = check("preset", preset, LOG_PRESET)
+    choose_encoder()
     least = logging.getLevelName(check("level", level, LOG_LEVEL))
     _detach_from_stdlib()
+    for logger in list(_assembled):
+        logger.forget()
     if setup.format != "off":
         _attach_to_structlog(least)
         _attach_to_stdlib(least)
 
 
+def name_service(service: str) -> None:
+    """Let *service* be what lines say until ``configure_logging`` says it."""
+    if setup.service == UNNAMED:
+        setup.service = service
+
+
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return a structlog logger; its lines carry the ID of the request they belong to.
 
+    It follows each ``configure_logging``. After a ``structlog.configure`` of your own, that holds
+    for loggers not used before.
+
     :param name: What ``logger`` says; by convention ``__name__``.
     """
-    return cast("FilteringBoundLogger", structlog.get_logger(name))
+    return cast("FilteringBoundLogger", _Logger(name))
+
+
+class _Logger:
+    """A structlog logger that is assembled once for each set-up, and not for each line."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._lazy = name, structlog.get_logger(name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        found = getattr(self._lazy.bind(), attribute)
+        if attribute in _METHODS and structlog.get_config()["processors"] is PROCESSORS:
+            vars(self)[attribute] = found
+            _assembled.add(self)
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return get_logger, (self._name,)
+
+    def forget(self) -> None:
+        """Look at the set-up anew with the next line."""
+        for method in _METHODS & vars(self).keys():
+            vars(self).pop(method, None)
+
+
+_METHODS = frozenset(
+    {"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "msg", "log"}
+)
+_assembled: WeakSet[_Logger] = WeakSet()
 
 
 class StandardOutput:
     """The end of the chain: a finished line goes out in one write.
-
-    ``sys.stdout`` is looked up for each line, so that a redirection holds from then on.
 
     :param name: What ``logger`` says.
     :param service: What ``service`` says, if not the name of the app that serves the request.
@@ -68,19 +114,11 @@ class StandardOutput:
     def msg(self, message: str) -> None:
         """Write one line; a full disk or a closed stream must not fail the request."""
         try:
-            _write(message + "\n")
+            write_line(message)
         except (OSError, ValueError, AttributeError):  # the latter: there is no standard output
             return
 
     debug = info = warning = warn = error = critical = fatal = log = msg
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError as error:
-        sys.stdout.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
-    sys.stdout.flush()
 
 
 class EventLog:
@@ -96,25 +134,30 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Write the line that tells of *event*."""
-        if setup.format == "off" or level(event) not in self._written:
+        line = LINES[type(event)]
+        level = line.level(event)
+        if setup.format == "off" or level not in self._written:
             return
-        name, severity, fields = line(event)
+        fields = line.fields(event)
         told: Any = {key: value for key, value in fields.items() if value is not None}
-        told["event"] = name
+        told["event"] = line.name
         span = getattr(event, "span", None)
         if span is not None:
             told[SPAN] = span
         for process in PROCESSORS:
-            told = process(self._output, severity, told)
+            told = process(self._output, level, told)
         self._output.msg(told)
 
 
-class _StdlibHandler(logging.Handler):
+class StdlibHandler(logging.Handler):
     """Writes the records of stdlib loggers in the same shape."""
 
+    _output = StandardOutput()
+
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
         try:
-            StandardOutput().msg(self.format(record))
+            self._output.msg(render_record(record))
         except Exception:
             self.handleError(record)
 
@@ -136,13 +179,7 @@ def _attach_to_stdlib(least: int) -> None:
     root = logging.getLogger()
     if any(_writes_to_console(handler) for handler in root.handlers):
         return
-    handler = _StdlibHandler()
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=[ExtraAdder(), adopt_record],
-            processors=[ProcessorFormatter.remove_processors_meta, *PROCESSORS],
-        )
-    )
+    handler = StdlibHandler()
     # Not by the handler's level: Flask and Werkzeug would take it for none and add their own.
     handler.addFilter(lambda record: record.levelno >= least)
     root.addHandler(handler)
@@ -151,7 +188,7 @@ def _attach_to_stdlib(least: int) -> None:
 
 def _detach_from_stdlib() -> None:
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _StdlibHandler)]:
+    for handler in [one for one in root.handlers if isinstance(one, StdlibHandler)]:
         root.removeHandler(handler)
 
 

@@ -10,14 +10,17 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
-from structlog.contextvars import merge_contextvars
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 from structlog.dev import ConsoleRenderer
 from structlog.processors import StackInfoRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -26,15 +29,26 @@ from ..context import current_request
 from ..open_telemetry import active_span
 from ..trace_context import Span
 from .encoding import describe, encode
-from .redaction import redact, redact_text
+from .output import LONGEST_IN_PIPE, longest_line
+from .presets import PRESETS, present
+from .redaction import are_plain_names, is_plain_text, redact, redact_text
+from .whole_line import fit
 
 SPAN = "_span"
 """Under which a line brings the span it belongs to, if that is not the current one."""
 SPAN_FIELDS = ("trace_id", "span_id", "parent_span_id")
 """What a line says of its span, in the order in which a span holds it."""
-_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+_LEVELS = {50: "critical", 40: "error", 30: "warning", 20: "info"}
 _ALIASES = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_CONTEXT_PREFIX = len(STRUCTLOG_KEY_PREFIX)
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
+_RECORD_FIELDS = frozenset(
+    {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "_logger", "_name"}
+)
+"""What is no field of the user's: the record's own, and what other handlers leave there."""
+UNNAMED = "python"
+"""What ``service`` says where nobody has named it."""
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
@@ -43,19 +57,29 @@ class Setup:
     """How lines look in this process.
 
     :param service: What ``service`` says outside a request.
+    :param preset: Whose names the fields have.
     """
 
     format: str = "json"
-    service: str = "python"
+    service: str = UNNAMED
+    preset: str = "structlog"
 
 
 setup = Setup()
 """The set-up in force, which :mod:`flask_resilience.telemetry.logging` changes."""
 
 
+def _merge_context(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
+    """Add what is bound in structlog's context variables, as its own processor does."""
+    for variable, value in copy_context().items():
+        if variable.name.startswith(STRUCTLOG_KEY_PREFIX) and value is not Ellipsis:
+            fields.setdefault(variable.name[_CONTEXT_PREFIX:], value)
+    return fields
+
+
 def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     """Put the fields every line has first; a field of the user's never takes their place."""
-    origin = fields.pop("_origin") if isinstance(fields.get("_origin"), _Origin) else None
+    event = fields.pop("event", "")
     request = current_request()
     serving = None if request is None else request.service
     if SPAN in fields and isinstance(fields[SPAN], Span):
@@ -63,10 +87,10 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     else:
         span = active_span() or (None if request is None else request.span)
     core: EventDict = {
-        "timestamp": datetime.now(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z",
-        "level": _ALIASES.get(level, level) if origin is None else origin.level,
-        "event": fields.pop("event", ""),
-        "logger": getattr(logger, "name", "root") if origin is None else origin.logger,
+        "timestamp": _timestamp(),
+        "level": _ALIASES.get(level, level),
+        "event": event if isinstance(event, str) else describe(event, str),
+        "logger": getattr(logger, "name", "root"),
         "service": getattr(logger, "service", None) or serving or setup.service,
         "pid": os.getpid(),
     }
@@ -76,17 +100,30 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
             del fields["request_id"]
     if span is not None:
         core.update(zip(SPAN_FIELDS, span, strict=False))
-    if not core.keys().isdisjoint(fields):
-        fields = {f"user_{key}" if key in core else key: fields[key] for key in fields}
+    if not core.keys().isdisjoint(fields) or "truncated" in fields:
+        taken = core.keys() | {"truncated"}
+        fields = {f"user_{key}" if key in taken else key: fields[key] for key in fields}
     line = {**core, **fields}
     if span is not None and span.parent_span_id is None:
         del line["parent_span_id"]
     return line
 
 
+def _timestamp() -> str:
+    second, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_to_the_second(second)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=1)
+def _to_the_second(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
+
+
 def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
     """Turn ``exc_info`` into the exception's type, message and stack trace, without locals."""
-    error = _exception(fields.pop("exc_info", None))
+    if "exc_info" not in fields:
+        return fields
+    error = _exception(fields.pop("exc_info"))
     if error is not None:
         fields["exception_type"] = type(error).__name__
         fields["exception_message"] = describe(error, str)
@@ -99,10 +136,26 @@ def _stacktrace(error: object) -> str:
 
 
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    return {
-        key: value if isinstance(value, _OURS) else _redact_field(value, key)
-        for key, value in fields.items()
-    }
+    span = fields.pop(SPAN) if isinstance(fields.get(SPAN), Span) else None
+    told = fields if _are_plain(fields) else _redacted(fields)
+    return told if span is None else {**told, SPAN: span}
+
+
+def _redacted(fields: EventDict) -> EventDict:
+    redacted = {describe(key, str): _redact_field(value, key) for key, value in fields.items()}
+    return {redact_text(key): value for key, value in redacted.items()}
+
+
+def _are_plain(fields: EventDict) -> bool:
+    """Say at little cost whether no field shows a secret; most lines are such."""
+    values = fields.values()
+    if not _PLAIN_TYPES.issuperset(map(type, values)):
+        return False
+    try:
+        names_are_plain = are_plain_names(tuple(fields))
+    except TypeError:  # a key that is no text
+        return False
+    return names_are_plain and is_plain_text("\n".join([one for one in values if type(one) is str]))
 
 
 def _redact_field(value: Any, name: str) -> Any:
@@ -114,12 +167,25 @@ def _redact_field(value: Any, name: str) -> Any:
 
 def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
     if setup.format != "console":
-        return encode(dict(fields))
+        return _render_json(cast("dict[str, Any]", fields))
     if "exception_stacktrace" in fields:
         fields["exception"] = fields.pop("exception_stacktrace")
     for name in {"exception", "stack"} & fields.keys():  # which it writes as they are
         fields[name] = str(fields[name])
     return ConsoleRenderer(colors=_is_terminal())(logger, level, fields)
+
+
+def _render_json(fields: dict[str, Any]) -> str:
+    line = _encode_as_preset(fields)
+    if len(line) < LONGEST_IN_PIPE or len(line) < (longest := longest_line()):
+        return line
+    return fit(fields, longest - 1, _encode_as_preset)
+
+
+def _encode_as_preset(fields: dict[str, Any]) -> str:
+    if setup.preset != "structlog":
+        fields = present(fields, PRESETS[setup.preset])
+    return encode(fields)
 
 
 def _is_terminal() -> bool:
@@ -129,30 +195,43 @@ def _is_terminal() -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where a stdlib record comes from."""
+class _Origin(NamedTuple):
+    """The logger of a stdlib record, as processors know it."""
 
-    logger: str
-    level: str
+    name: str
 
 
-_OURS = (_Origin, Span)
+def render_record(record: logging.LogRecord) -> str:
+    """Return the line of a stdlib record."""
+    fields: Any = {}
+    if isinstance(record.msg, dict) and hasattr(record, "_logger"):  # structlog wrapped it
+        fields.update(record.msg)
+    else:
+        fields["event"] = _without_colours(record.getMessage())
+        if added := vars(record).keys() - _RECORD_FIELDS:
+            fields.update({key: value for key, value in vars(record).items() if key in added})
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+    logger, level = _Origin(record.name), _level_name(record.levelno)
+    for process in PROCESSORS:
+        fields = process(logger, level, fields)
+    return cast("str", fields)
 
 
-def adopt_record(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    """Take from a stdlib record its origin, and its message without Werkzeug's colours."""
-    record: logging.LogRecord = fields["_record"]
-    known = max((one for one in _LEVELS if one <= record.levelno), default=logging.DEBUG)
-    fields["_origin"] = _Origin(record.name, logging.getLevelName(known).lower())
-    fields["event"] = _ANSI_STYLE.sub("", str(fields["event"]))
-    for left_by_another_handler in ("message", "asctime"):
-        fields.pop(left_by_another_handler, None)
-    return fields
+def _without_colours(text: str) -> str:
+    return _ANSI_STYLE.sub("", text) if "\x1b" in text else text
+
+
+@lru_cache(maxsize=64)
+def _level_name(number: int) -> str:
+    """Return the one of our five levels that a record's is, or is just above."""
+    return next((name for least, name in _LEVELS.items() if number >= least), "debug")
 
 
 PROCESSORS: Sequence[Processor] = (
-    merge_contextvars,
+    _merge_context,
     StackInfoRenderer(),
     _add_exception,
     _redact,

@@ -39,6 +39,7 @@ _STEMS = (
 )
 """At least one is in every secret name, so that most text need not be searched for names."""
 
+_NAME = re.compile(r"[\w.%-]{1,128}")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"<>]{1,4096}(?=@)")
 _HEADER = re.compile(
@@ -92,12 +93,33 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:
         return redact_text(value)
     if depth < DEEPEST and isinstance(value, Mapping):
         named = [(describe(key, str), item) for key, item in list(value.items())]
-        return {key: redact(item, key, depth + 1) for key, item in named}
+        return {redact_text(key): redact(item, key, depth + 1) for key, item in named}
     if depth < DEEPEST and isinstance(value, (list, tuple)):
-        if len(value) == 2 and isinstance(value[0], str) and is_secret_name(value[0]):
+        if len(value) == 2 and _is_one_secret_name(value[0]):
             return [value[0], REDACTED]  # one of a list of headers
         return [redact(item, "", depth + 1) for item in value]
     return redact_text(describe(value))
+
+
+def _is_one_secret_name(value: object) -> bool:
+    return isinstance(value, str) and bool(_NAME.fullmatch(value)) and is_secret_name(value)
+
+
+@lru_cache(maxsize=1024)
+def are_plain_names(names: tuple[str, ...]) -> bool:
+    """Say whether none of the names holds a secret, or shows one."""
+    return not any(map(is_secret_name, names)) and is_plain_text("\n".join(names))
+
+
+def is_plain_text(text: str) -> bool:
+    """Say at little cost whether *text*, or any part of it, surely shows no secret."""
+    return not (
+        "@" in text
+        or _may_name_a_secret(text)
+        or "Bearer" in text
+        or "Basic" in text
+        or "PRIVATE KEY" in text
+    )
 
 
 def redact_text(text: str) -> str:
@@ -123,7 +145,11 @@ def _may_name_a_secret(text: str) -> bool:
     named = "=" in text or ":" in text or "%3" in text or "'," in text or '",' in text
     if not named or "%" in text or "\\" in text:  # escaped, a name might be anything
         return named
-    return any(map(text.lower().__contains__, _STEMS))
+    lower = text.lower()
+    for stem in _STEMS:  # noqa: SIM110  # a generator would cost more than the search
+        if stem in lower:
+            return True
+    return False
 
 
 def _hide(found: re.Match[str], quote: str | None) -> str:

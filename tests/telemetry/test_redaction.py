@@ -69,6 +69,24 @@ def test_nested_values():
     }
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"http://u:SECRET@h/?token=SECRET": 1}, id="key"),
+        pytest.param(["http://h/?api_key=SECRET", "harmless"], id="first of two"),
+        pytest.param([("token", "SECRET"), {"x": ("Cookie", "SECRET")}], id="pairs"),
+    ],
+)
+def test_secret_in_an_odd_place(value):
+    """Names show no secret either, and what merely mentions a name is no name."""
+    assert "SECRET" not in str(redact(value))
+
+
+def test_two_texts_are_no_pair():
+    """Beside a text that mentions a secret's name, another text stays."""
+    assert redact(["the token is gone", "x"]) == ["the token is gone", "x"]
+
+
 @given(st.text(alphabet=st.sampled_from("abc:/@?&=[] 'token\n"), max_size=200))
 def test_redacting_twice_changes_nothing(text):
     """What is redacted stays as it is."""
