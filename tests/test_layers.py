@@ -28,8 +28,12 @@ ROOMS = {
     "state": GROUND
     | {"settings", "policies", "circuits", "inbound", "outbound", "storage", "telemetry"},
     "testing": GROUND | {"state"},
+    "cli": GROUND,
+    "__main__": {"cli"},
 }
 ONLY_IN = {
+    "click": ("cli/",),
+    "orjson": ("cli/record.py",),
     "flask": ("extension.py", "state.py", "testing.py", "inbound/", "telemetry/signals.py"),
     "blinker": ("telemetry/signals.py",),
     "requests": ("outbound/",),

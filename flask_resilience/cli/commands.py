@@ -98,11 +98,12 @@ def logs(files: Sequence[str], follow: bool, as_json: bool, **options: Any) -> b
     output = standard_output()
     listing = Listing(_filters(options), output, as_json=as_json)
     with _opened(files, is_quiet=follow or output.is_terminal) as sources:
-        if follow and all(source.grows for source in sources):
-            listing.follow(following([source.name for source in sources]))
-        else:
-            for source in sources:
-                listing.show_all(source.blocks(), at_once=follow or not source.is_file)
+        growing = [source.name for source in sources if follow and source.grows]
+        for source in sources:
+            if source.name not in growing:
+                listing.show_all(source.blocks(), at_once=not source.is_file)
+        if growing:
+            listing.follow(following(growing))
     output.flush()
     if listing.leaves_out:
         _tell_of_garbage(listing.not_json)
@@ -125,6 +126,8 @@ def trace(wanted: str, files: Sequence[str], as_json: bool) -> bool:
             source.keep()
         found = find(sources, wanted)
     _tell_of_garbage(found.not_json)
+    if found.undated:
+        _tell(f"Lines without a timestamp, which are left out: {found.undated}.")
     if found.is_cut:
         _tell(f"There are more than {MOST_RECORDS} lines; the tree is made of the first ones.")
     roots = [
@@ -202,6 +205,8 @@ def _opened(files: Sequence[str], *, is_quiet: bool = False) -> Iterator[list[So
         yield sources
     finally:
         progress.clear()
+        for source in sources:
+            source.close()
     for source in sources:
         if source.is_cut:
             _tell(f"{visible(source.name)!r} ends in the middle of its compressed data.")
@@ -214,7 +219,7 @@ def _write_json(output: Output, value: Mapping[str, Any]) -> None:
 
 def _tell_of_garbage(lines: int) -> None:
     if lines:
-        _tell(f"{lines} line{'s are' if lines > 1 else ' is'} not JSON.")
+        _tell(f"Lines that are no JSON: {lines}.")
 
 
 def _tell(text: str) -> None:

@@ -17,6 +17,8 @@ else:
 
 WRAPPERS = ("log", "MESSAGE")
 """Where Docker's json-file driver and ``journalctl -o json`` keep the line they were given."""
+LARGEST = 1e15
+"""What is larger is no number that we write."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|z|[+-]\d\d:\d\d)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:=@-]+")
 """What every writer of JSON leaves as it is."""
@@ -39,10 +41,11 @@ class Record:
         return value if isinstance(value, str) else "" if value is None else str(value)
 
     def number(self, name: str) -> float | None:
-        """Return a field if it is a number."""
+        """Return a field if it is a finite number."""
         value = self.fields.get(name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if is_number else None  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return float(value) if abs(value) <= LARGEST else None
 
     @property
     def event(self) -> str:
@@ -64,21 +67,19 @@ def parse_record(line: bytes) -> Record | None:
     >>> parse_record(b'web-1  | {"event": "paid"}').fields
     {'event': 'paid'}
     """
-    start, end = line.find(b'{"'), line.rfind(b"}") + 1
-    if start < 0 or end <= start:
+    start = 0 if line.startswith(b"{") else line.find(b'{"')
+    raw = line[start:].rstrip()
+    if start < 0 or not raw.endswith(b"}"):
         return None
-    raw = line[start:end]
     try:
         fields = _loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict):
-        return None
-    for name in WRAPPERS:
-        inner = fields.get(name)
-        if isinstance(inner, str) and '{"' in inner and "event" not in fields:
-            return parse_record(inner.encode("utf-8", "surrogatepass"))
-    return Record(fields, raw)
+    inner = next((fields[name] for name in WRAPPERS if isinstance(fields.get(name), str)), "")
+    if '{"' in inner and "event" not in fields:
+        return parse_record(inner.encode("utf-8", "surrogatepass"))
+    is_text = start > 0 and "event" not in fields  # that ends with an object of its own
+    return None if is_text else Record(fields, raw)
 
 
 def parse_time(text: str) -> float | None:

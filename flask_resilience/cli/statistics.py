@@ -108,11 +108,11 @@ class Statistics:
 
     def lines(self) -> Iterator[str]:
         """Yield all tables for people; one without rows is left out."""
-        for name, table in self.tables.items():
-            if table:
-                rows = [(label, row.figures()) for label, row in _by_count(table)]
-                yield from _table(name, [(label, tuple(one.values())) for label, one in rows])
+        for number, (name, table) in enumerate(one for one in self.tables.items() if one[1]):
+            if number:
                 yield ""
+            rows = [(label, row.figures()) for label, row in _by_count(table)]
+            yield from _table(name, [(label, tuple(one.values())) for label, one in rows])
         if self.attempts_without_line:
             missing = self.attempts_without_line
             yield f"attempts without a line: {missing} (good ones are logged at level debug)"

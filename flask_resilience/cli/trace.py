@@ -26,12 +26,14 @@ class Found:
     :param wanted: The request ID or trace ID that was asked for.
     :param records: In the order of their times.
     :param not_json: Lines that are no JSON.
+    :param undated: Lines that do not say when they were written, and are left out.
     :param is_cut: Whether there are more records than are kept.
     """
 
     wanted: str
     records: list[Record] = field(default_factory=list)
     not_json: int = 0
+    undated: int = 0
     is_cut: bool = False
 
     def is_named_by(self, record: Record) -> bool:
@@ -54,7 +56,10 @@ def find(sources: Sequence[Source], wanted: str) -> Found:
                 found.is_cut = True
                 break
             seen.add(record.raw)
-            found.records.append(record)
+            if record.time is None:
+                found.undated += 1
+            else:
+                found.records.append(record)
         searched.update(new)
         requests |= _ids(found.records, "request_id")
         traces |= _ids(found.records, "trace_id")

@@ -7,6 +7,7 @@ said at the place where it is missing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -94,8 +95,8 @@ def _by_finish(records: list[Record]) -> list[list[Record]]:
         return [records]
     parts: dict[int, list[Record]] = defaultdict(list)
     for record in records:
-        later = sum(finish < (record.time or 0.0) for finish in finishes)
-        parts[min(later, len(finishes) - 1)].append(record)
+        earlier = bisect_left(finishes, record.time or 0.0)
+        parts[min(earlier, len(finishes) - 1)].append(record)
     return list(parts.values())
 
 
