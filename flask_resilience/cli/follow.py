@@ -28,17 +28,13 @@ class GrowingFile:
         """Return the whole lines that came since; nothing if none did."""
         data = self._stream.read(BLOCK)
         if not data:
-            return self._begin_anew() if self._is_replaced() else b""
+            return self._begin_anew() if self.is_replaced() else b""
         data = self._rest + data
         end = data.rfind(b"\n") + 1
         self._rest = data[end:][:LONGEST_LINE]
         return data[:end]
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._stream.close()
-
-    def _is_replaced(self) -> bool:
+    def is_replaced(self) -> bool:
         """Say whether it was truncated, or another file has its name; none is no other."""
         mine = os.fstat(self._stream.fileno())
         try:
@@ -47,6 +43,10 @@ class GrowingFile:
             return False
         other = (named.st_dev, named.st_ino) != (mine.st_dev, mine.st_ino)
         return other or mine.st_size < self._stream.tell()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._stream.close()
 
     def _begin_anew(self) -> bytes:
         """Open what has the name now; return the last line of what was read, ended or not."""

@@ -56,8 +56,8 @@ class Output:
 
 
 def standard_output() -> Output:
-    """Return where the results go."""
-    return Output(sys.stdout.buffer, sys.stdout.isatty())
+    """Return where the results go; with a buffer, even where Python was told to use none."""
+    return Output(open(sys.stdout.fileno(), "wb", closefd=False), sys.stdout.isatty())
 
 
 def visible(text: str) -> str:

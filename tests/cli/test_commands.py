@@ -179,9 +179,7 @@ def test_schema(run):
 @pytest.mark.parametrize("command", [["logs"], ["logs", "--json"]])
 def test_a_reader_that_leaves(large, command):
     """When the reader of the output leaves, the command ends without a word."""
-    with subprocess.Popen(
-        [*COMMAND, *command, large], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    with started(*command, large) as process:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -224,6 +222,15 @@ def test_memory_is_flat(large, shop, command):
     assert peak(*command, large) - peak(*command, shop) < MOST_GROWTH
 
 
+def started(*arguments):
+    """Return a command that runs, with pipes, and with the buffers Python has by itself."""
+    environment = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT, env=environment
+    )
+
+
 def read_until(descriptor, wanted, seconds=30.0):
     """Return what comes until *wanted* is in it, or nobody writes any more."""
     found, end = b"", time.monotonic() + seconds
@@ -264,9 +271,10 @@ def test_colours_on_a_terminal(shop, command):
 def test_a_terminal_is_not_steered(tmp_path):
     """No byte of a log reaches the terminal as a command to it."""
     evil = "\x1b]0;owned\x07\x1b[2J\x9b2J"
-    log = story.write(tmp_path / "app.log", [{**story.WAIT, "reason": evil, evil: evil}])
-    with open(log, "ab") as more:
-        more.write(evil.encode() + b"\n")
+    path = tmp_path / "app.log"
+    line = json.dumps({**story.WAIT, "reason": evil, evil: evil}, ensure_ascii=False)
+    path.write_text(f"{line}\n{evil}\n", encoding="utf-8")
+    log = str(path)
     for command in (["logs"], ["logs", "--json"], ["trace", "checkout-7"]):
         shown = on_terminal(*command, log, NO_COLOR="1").replace("\r\n", "")
         assert shown.isprintable(), command
@@ -276,9 +284,7 @@ def test_follow(tmp_path):
     """Lines show as they are written, over a rotation, until an interrupt ends it."""
     log = tmp_path / "app.log"
     log.write_bytes(story.encoded([story.WAIT]))
-    with subprocess.Popen(
-        [*COMMAND, "logs", "--follow", str(log)], stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    with started("logs", "--follow", str(log)) as process:
         assert b"http.client.retry" in read_until(process.stdout.fileno(), b"\n")
         log.rename(tmp_path / "app.log.1")
         log.write_bytes(story.encoded([story.line("after", 5)]))
@@ -289,9 +295,7 @@ def test_follow(tmp_path):
 
 def test_what_comes_through_a_pipe_shows_at_once():
     """A line that another program writes is shown before that program ends."""
-    with subprocess.Popen(
-        [*COMMAND, "logs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    with started("logs") as process:
         process.stdin.write(story.encoded([story.WAIT]))
         process.stdin.flush()
         assert b"http.client.retry" in read_until(process.stdout.fileno(), b"\n")

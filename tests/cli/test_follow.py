@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from flask_resilience.cli.follow import follow
+from flask_resilience.cli.follow import GrowingFile, follow
 
 
 class EndedError(Exception):
@@ -92,6 +92,21 @@ def test_rotation_within_a_line(log):
         [log], lambda: append(log, b"torn"), lambda: rotate(log), lambda: append(log, b"new\n")
     )
     assert found == [b"first", b"torn", b"new"]
+
+
+def test_a_line_written_just_before_the_rotation(log, monkeypatch):
+    """What comes between the last look at a file and its renaming is not lost."""
+    look = GrowingFile.is_replaced
+    old = log.with_suffix(".1")
+
+    def look_late(file):
+        if not old.exists():
+            append(log, b"last\n")
+            rotate(log)
+        return look(file)
+
+    monkeypatch.setattr(GrowingFile, "is_replaced", look_late)
+    assert seen([log], lambda: append(log, b"new\n")) == [b"first", b"last", b"new"]
 
 
 def test_many_files(tmp_path, log):

@@ -55,7 +55,8 @@ def test_an_attempt_belongs_to_the_request_of_its_call():
     """An attempt's line is placed by its call even if its parent is that of the whole request."""
     lines = [attempt(11, 1, 9.0, FIRST, parent_span_id="e" * 16), call(12, 10.0, attempts=1)]
     gateway = finish(13, 13.0, parent_span_id="e" * 16)
-    assert len(roots(*lines, gateway)) == 1
+    (found,) = roots(*lines, gateway)
+    assert [one.kind for one in found.walk()] == ["request", "call", "attempt"]
 
 
 @pytest.mark.parametrize(
