@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from flask_resilience.cli.join import join
 from flask_resilience.cli.output import Output
-from flask_resilience.cli.record import parse_record
+from flask_resilience.cli.record import Record
 from flask_resilience.cli.tree import requests_of
 from flask_resilience.cli.tree_view import heading, tree_json, tree_lines
 from tests.cli import story
@@ -19,7 +17,7 @@ OUTPUT = Output(None, is_terminal=False)
 
 def roots(*lines):
     """Return the trees of lines."""
-    records = [parse_record(json.dumps(one).encode()) for one in lines]
+    records = [Record(one, b"") for one in lines]
     return join(requests_of(sorted(records, key=lambda one: one.time)))
 
 
