@@ -141,7 +141,9 @@ def lines_not_json(block: bytes) -> int:
     """
     others = block.count(b"\n") - block.count(b"}\n")
     # Most blocks hold JSON alone, and a scan spends much of its time here.
-    return others and others - block.count(b"}\r\n") - block.count(b"\n\n")
+    if others and b"\r" in block:
+        others -= block.count(b"}\r\n")
+    return others and others - block.count(b"\n\n")
 
 
 @contextmanager
