@@ -52,6 +52,8 @@ ROOMS = {
 }
 ONLY_IN = {
     "gunicorn": ("gunicorn.py",),
+    "click": ("cli/",),
+    "orjson": ("cli/record.py", "telemetry/encoding.py"),
     "flask": ("extension.py", "state.py", "testing.py", "inbound/", "telemetry/signals.py"),
     "blinker": ("telemetry/signals.py",),
     "requests": ("outbound/",),
