@@ -21,7 +21,7 @@ SAMPLES = {
     "str": "http://localhost/",
     "int": 200,
     "float": 0.5,
-    "bool": False,
+    "bool": True,
     "BaseException": ValueError(),
     "CallFigures": CallFigures(calls=1),
     "Span": None,
@@ -30,7 +30,9 @@ SAMPLES = {
 }
 NUMBER = (int, float)
 CHECKS = {
-    "type": lambda value, kind: isinstance(value, TYPES[kind]) and not isinstance(value, bool),
+    "type": lambda value, kind: (
+        isinstance(value, TYPES[kind]) and isinstance(value, bool) is (kind == "boolean")
+    ),
     "enum": lambda value, values: value in values,
     "const": lambda value, constant: value == constant,
     "pattern": lambda value, pattern: not isinstance(value, str) or re.search(pattern, value),
