@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import logging
+import pickle
 import re
 import subprocess
 import sys
@@ -101,6 +103,36 @@ def test_logger_made_before_the_setup_follows_it(log_lines):
     early.info("quiet")
     early.error("loud")
     assert [line["event"] for line in log_lines()] == ["loud"]
+
+
+def test_logger_that_was_used_follows_the_next_setup(log_lines):
+    """Neither a level that was left out nor one that was written is remembered."""
+    logger = get_logger("a")
+    configure_logging(level="ERROR")
+    logger.info("quiet")
+    configure_logging(level="INFO")
+    logger.info("loud")
+    configure_logging(level="ERROR")
+    logger.info("quiet")
+    assert [line["event"] for line in log_lines()] == ["loud"]
+
+
+def test_logger_can_be_bound_copied_and_pickled(log_lines):
+    """It is as good as one of structlog's own."""
+    configure_logging()
+    for logger in (copy.copy(get_logger("a")), pickle.loads(pickle.dumps(get_logger("a")))):
+        logger.bind(order=7).info("bound")
+        logger.info("unbound")
+    lines = [(line["event"], line["logger"], line.get("order")) for line in log_lines()]
+    assert lines == [("bound", "a", 7), ("unbound", "a", None)] * 2
+
+
+def test_event_is_always_text(log_lines):
+    """Whatever is logged as the event has one type in the line."""
+    configure_logging()
+    for event in (5, ValueError("told"), ["a"]):
+        get_logger("a").info(event)
+    assert [line["event"] for line in log_lines()] == ["5", "ValueError('told')", "['a']"]
 
 
 def test_app_factory_called_five_times_logs_each_event_once(log_lines):

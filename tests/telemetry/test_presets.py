@@ -308,7 +308,12 @@ def test_hostile_values_break_no_line(capsys, preset, fields):
 
 
 @pytest.mark.parametrize(
-    "value", [1, -(2**63), 0.1, 1.5e300, 'é\u2028\x7f"\\/\b\x1f', True, [], {}, [1, {"a": "b"}]]
+    "value",
+    [
+        *(1, -(2**63), 2**70, 0.1, 1.5e300, math.nan, -math.inf, True, None, OwnFloat(2.5)),
+        *("é\u2028", "\x7f", '"\\/\b\x1f\n', "null", "\ud800"),
+        *([], {}, [1, {"a": "b"}], {"a": [math.nan]}, {1: 2}, b"x", Broken()),
+    ],
 )
 def test_orjson_says_the_same(monkeypatch, value):
     """Values come back the same, and the text differs in exponents alone."""

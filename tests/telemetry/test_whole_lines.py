@@ -90,11 +90,11 @@ def test_line_is_one_write(monkeypatch, tmp_path):
     with stream:
         configure_logging()
         stream.write("printed\n")
-        get_logger("a").info("x" * 30000)
         get_logger("a").info("y")
+        get_logger("a").info("x" * 30000)
     assert writes[0] == b"printed\n"
     assert [one[-1:] for one in writes] == [b"\n"] * 3
-    assert [json.loads(one)["event"][0] for one in writes[1:]] == ["x", "y"]
+    assert [json.loads(one)["event"][0] for one in writes[1:]] == ["y", "x"]
 
 
 def test_slow_reader_loses_no_line_that_fits_the_buffer(monkeypatch):
@@ -120,20 +120,25 @@ def test_slow_reader_loses_no_line_that_fits_the_buffer(monkeypatch):
 def test_secret_is_taken_out_before_the_line_is_cut(capsys):
     """A cut within a secret shows no part of it."""
     configure_logging()
-    for length in range(LONGEST - 130, LONGEST, 5):
+    for length in range(LONGEST - 330, LONGEST - 100, 3):
         get_logger("a").info("x" * length + " http://user:hunter2hunter2@host/")
     out = capsys.readouterr().out
-    assert out.count('"truncated":true') == out.count("\n") > 20
+    assert 0 < out.count('"truncated":true') < out.count("\n")
     assert "hunter" not in out
 
 
 def test_trace_is_cut_first():
     """While cutting the stack trace is enough, nothing else loses a letter."""
-    fields = {**CORE, "note": "n" * 900, "exception_type": "E", "exception_stacktrace": TRACE + "E"}
+    fields = {
+        **CORE,
+        "note": "n" * 2500,
+        "exception_type": "E",
+        "exception_stacktrace": TRACE + "E",
+    }
     line = json.loads(fit(fields, LONGEST_IN_PIPE - 1, encode))
     trace = line.pop("exception_stacktrace")
-    assert line == {**CORE, "note": "n" * 900, "exception_type": "E", "truncated": True}
-    assert len(trace) > 2000
+    assert line == {**CORE, "note": "n" * 2500, "exception_type": "E", "truncated": True}
+    assert len(trace) > 1000
 
 
 def test_other_values_are_cut_alike():
