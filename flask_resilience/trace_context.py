@@ -33,7 +33,7 @@ _MEMBER = re.compile(
 
 
 class Span(NamedTuple):
-    """One operation within a trace: a request that is served, an attempt, a call.
+    """One operation of a trace: a request that is served, an attempt, or a call outside a request.
 
     :param trace_id: 32 hexadecimal digits.
     :param span_id: 16 hexadecimal digits.
