@@ -21,6 +21,7 @@ The appointments API is at {app}, the scheduling service behind it at {upstream}
 
 Use it:
   curl -i {app}/services
+  curl -i {app}/notices
   curl -i '{app}/availability?service=haircut&day=2030-05-06'
   curl -i {app}/appointments -H 'Content-Type: application/json' \\
     -d '{{"service": "haircut", "day": "2030-05-06", "time": "09:00", "customer": "Ada"}}'

@@ -44,6 +44,7 @@ def create_app() -> Flask:
             "base_url": os.environ.get("SCHEDULING_URL", "http://127.0.0.1:8001"),
             "timeout": 2,
             "deadline": 6,
+            "internal": True,
             "retry": {"initial_delay": 0.1},
             "breaker": {"failure_threshold": FAILURES_THAT_OPEN, "recovery_timeout": 4},
         }
@@ -82,6 +83,13 @@ def availability() -> ResponseReturnValue:
     answer = passed_on(scheduling().get("/availability", params=wanted))
     log.info("availability looked up", wanted=wanted)
     return answer
+
+
+@api.get("/notices")
+def notices() -> ResponseReturnValue:
+    """Show what customers should know, or nothing: no page need fail for want of it."""
+    answer = scheduling().get("/notices", retries=0, fallback=())
+    return {"notices": answer.json()["notices"] if answer else []}
 
 
 @api.get("/appointments/<int:number>")

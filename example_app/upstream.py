@@ -69,6 +69,8 @@ class SchedulingService(FaultyServer):
             case "GET", ["services"]:
                 listed = [{"id": one, "name": name} for one, name in SERVICES.items()]
                 return json_reply(200, {"services": listed})
+            case "GET", ["notices"]:
+                return json_reply(200, {"notices": ["Closed on 1 May."]})
             case "GET", ["availability"]:
                 asked = {"service": "", "day": "", **dict(parse_qsl(url.query))}
                 free = self._schedule.free(asked["service"], asked["day"])

@@ -25,6 +25,7 @@ class RequestContext:
     :param span: Of serving it: its place in a trace.
     :param calls: Counts the calls made for it.
     :param added: What its view adds to its finish line.
+    :param jars: The cookies of the request's calls, by session.
     """
 
     request_id: str
@@ -33,6 +34,7 @@ class RequestContext:
     span: Span = field(default_factory=begin_trace)
     calls: CallCounts = field(default_factory=CallCounts)
     added: dict[str, Any] = field(default_factory=dict)
+    jars: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("flask_resilience_request", default=None)

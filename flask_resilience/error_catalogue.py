@@ -87,7 +87,7 @@ _ENTRIES = (
     ErrorEntry(
         code="DLN-001",
         title="Deadline exceeded",
-        detail="A service this one depends on took too long.",
+        detail="The time there was for this request ran out.",
         category="upstream",
         severity="error",
         http_status=504,

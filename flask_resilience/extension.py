@@ -22,7 +22,7 @@ from .inbound.middleware import RequestIDMiddleware
 from .inbound.problems import register_problems
 from .inbound.served import ERROR_TYPE_KEY
 from .inbound.worker_timeout import WorkerTimeoutCheck
-from .outbound.errors import ESCAPING, problem_code
+from .outbound.errors import ESCAPING, problem_code, problem_headers
 from .outbound.session import AppSession, ResilientSession
 from .policies.client import SECONDS, ClientOptions
 from .policies.retry_budget import RetryBudgets
@@ -80,7 +80,7 @@ class Resilience:
         on_event = _start_telemetry(app, settings)
         app.extensions[EXTENSION] = self._make_state(app, settings, on_event)
         if settings.handle_errors:
-            register_problems(app, ESCAPING, problem_code)
+            register_problems(app, ESCAPING, problem_code, problem_headers)
         _log_exceptions_as_events(app, on_event)
         _put_middleware(app, settings, on_event, self._clock)
 

@@ -181,18 +181,20 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """A tuple of exception classes."""
+    """A tuple or list of exception classes, each a subclass of *kind*."""
+
+    kind: type[BaseException] = BaseException
 
     def accept(self, value: object) -> tuple[type[BaseException], ...]:
-        """Return *value* unchanged."""
-        if not isinstance(value, tuple):
+        """Return *value* as a tuple."""
+        if not isinstance(value, (tuple, list)):
             raise ValueError
-        if not all(isinstance(one, type) and issubclass(one, BaseException) for one in value):
+        if not all(isinstance(one, type) and issubclass(one, self.kind) for one in value):
             raise ValueError
-        return value
+        return tuple(value)
 
     def __str__(self) -> str:
-        return "a tuple of exception classes"
+        return f"a tuple of subclasses of {self.kind.__name__}"
 
 
 @dataclass(frozen=True, slots=True)

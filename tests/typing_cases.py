@@ -12,6 +12,7 @@ from typing_extensions import assert_type
 
 from flask_resilience import (
     Breaker,
+    CallReport,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ClientOptions,
@@ -76,6 +77,11 @@ def takes_a_session(session: requests.Session) -> None:
     session.close()
 
 
+def takes_an_answer(answer: requests.Response) -> None:
+    """Take any answer of requests."""
+    answer.raise_for_status()
+
+
 def takes_a_view(view: Callable[[int], str]) -> None:
     """Take a view of one number."""
     view(7)
@@ -98,11 +104,10 @@ def uses() -> None:
     )
     takes_a_session(drop_in)
     answer = resilience.session.get("https://api.example", timeout=2, deadline=5.0, retries=0)
-    assert_type(answer, requests.Response)
-    assert_type(
-        resilience.session.post("https://api.example", json={"a": 1}, idempotency_key=True),
-        requests.Response,
-    )
+    takes_an_answer(answer)
+    assert_type(answer.resilience, CallReport)
+    assert_type(resilience.session.post("https://api.example", json={"a": 1}).status_code, int)
+    resilience.session.post("https://api.example", idempotency_key=True, fallback=None)
     try:
         resilience.session.patch("https://api.example", data=b"a", idempotent=True)
     except CircuitOpenError as error:

@@ -141,7 +141,8 @@ class RequestIDMiddleware:
 
 def _answer(code: str, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Answer the problem *code* in the app's stead."""
-    members = problem(code, instance=environ.get("PATH_INFO", ""))
+    path = str(environ.get("PATH_INFO", ""))  # UTF-8 that WSGI hands over disguised as Latin-1
+    members = problem(code, instance=path.encode("latin-1", "replace").decode("utf-8", "replace"))
     body = json.dumps(members).encode()
     status = HTTPStatus(members["status"])
     headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]

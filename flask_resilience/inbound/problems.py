@@ -66,11 +66,13 @@ def register_problems(
     app: Flask,
     escaping: tuple[type[Exception], ...],
     code_of: Callable[[Exception], str | None],
+    headers_of: Callable[[Exception], dict[str, str]],
 ) -> None:
     """Answer upstream failures and unhandled exceptions with problems; the app's handlers win.
 
     :param escaping: The exceptions that outbound calls raise.
     :param code_of: Gives the code of such an exception; ``None`` leaves it to Flask.
+    :param headers_of: Gives what the client is to be told of it beside its answer.
     """
 
     def answer_escaped(error: Exception) -> Any:
@@ -82,6 +84,7 @@ def register_problems(
         if own is not None:
             return own(error)
         response = problem_response(code, getattr(error, "retry_after", None))
+        response.headers.update(headers_of(error))
         return app.handle_http_exception(
             default_exceptions[response.status_code](response=response)
         )

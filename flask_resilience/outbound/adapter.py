@@ -87,19 +87,25 @@ class GuardedAdapter(BaseAdapter):
             options=guard.options,
             clock=guard.clock,
         )
-        pipeline = Pipeline(
+        try:
+            return self._pipeline(exchange).run()
+        except BaseException as error:
+            exchange.close()
+            if not isinstance(error, (CircuitOpenError, DeadlineExceededError)):
+                raise
+            raise as_requests_error(error, request) from error.__cause__
+
+    def _pipeline(self, exchange: Exchange) -> Pipeline[Response]:
+        call, guard = self._call, self._guard
+        return Pipeline(
             call=call,
             breaker=guard.breaker(call.upstream),
             budget=guard.budgets.budget(call.upstream),
             clock=guard.clock,
             on_event=guard.on_event,
-            timeout=min(limits.attempt, call.deadline.left()),
+            timeout=exchange.limits.attempt,
             exchange=exchange,
         )
-        try:
-            return pipeline.run()
-        except (CircuitOpenError, DeadlineExceededError) as error:
-            raise as_requests_error(error, request) from error.__cause__
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # of one that is being copied, nothing is there yet

@@ -14,6 +14,7 @@ from requests import HTTPError, PreparedRequest, RequestException, Timeout
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from .. import errors
+from ..policies.report import CallReport
 
 
 class _PickledAlone(errors.ResilienceError):
@@ -34,6 +35,9 @@ class DeadlineExceededError(_PickledAlone, errors.DeadlineExceededError, Timeout
     """A call used up its total time; also a ``requests.Timeout``."""
 
 
+SHOULD_RETRY_HEADER = "X-Should-Retry"
+"""By which an upstream says ``false``: it has tried for itself, and another attempt is in vain."""
+TOLD_NOT_TO = "told_not_to"
 OVERLOADED = frozenset({408, 429})
 """The 4xx statuses by which an upstream speaks of itself, not of the request."""
 
@@ -67,6 +71,19 @@ def problem_code(error: Exception) -> str | None:
     if isinstance(error, (RequestsConnectionError, ChunkedEncodingError, ContentDecodingError)):
         return "NET-001"
     return None
+
+
+def problem_headers(error: Exception) -> dict[str, str]:
+    """Return what the client is told of *error* beside its problem: not to try again in vain.
+
+    Where this app has made several attempts, or was told that its upstream has, its clients'
+    retries would multiply with them.
+    """
+    for told in (error, getattr(error, "response", None)):
+        report = getattr(told, "resilience", None)
+        if isinstance(report, CallReport) and (report.waits or report.stop_reason == TOLD_NOT_TO):
+            return {SHOULD_RETRY_HEADER: "false"}
+    return {}
 
 
 ESCAPING: tuple[type[Exception], ...] = (

@@ -87,7 +87,11 @@ class Exchange:
             response = self._send(self._attempt_request(number, deadline, span), deadline)
         except Exception as error:  # whatever it is, it is judged and then raised
             return self._answer(self._judge_error(error), span, error=error)
-        verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        try:
+            verdict = judge_response(response, self.call.retry, self._refusal, self.clock.wall())
+        except BaseException:  # of the user's predicate
+            response.close()
+            raise
         defer = None
         if self.streaming and verdict.failed:
             self._unread = response
@@ -95,18 +99,24 @@ class Exchange:
             defer = partial(self._defer, response, verdict)
         return self._answer(verdict, span, value=response, defer=defer)
 
+    def close(self) -> None:
+        """Close the answer that another attempt was to follow, if there is one."""
+        if self._unread is not None:
+            self._unread.close()  # else its connection would be lost to the pool
+        self._unread = None
+
     def _attempt_request(self, number: int, deadline: Deadline, span: Span) -> PreparedRequest:
         """Return the request as attempt *number* sends it; the user's own stays as it is."""
         options, request_id = self.options, current_request_id()
+        header, theirs = options.request_id_header, self.request.headers
         added = added_headers(
             number,
-            None if request_id is None else (options.request_id_header, request_id),
+            None if request_id is None or header in theirs else (header, request_id),
             deadline.left() if options.internal else None,
         )
         if number > 1:
             self._replay.rewind()
-        if self._unread is not None:
-            self._unread.close()  # else its connection would be lost to the pool
+        self.close()
         return with_headers(self.request, added, span if self._by_hand is None else None)
 
     def _send(self, request: PreparedRequest, deadline: Deadline) -> Response:

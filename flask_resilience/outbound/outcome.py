@@ -16,7 +16,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from requests import ConnectTimeout, PreparedRequest, RequestException, Response
-from requests.exceptions import UnrewindableBodyError
+from requests.exceptions import InvalidJSONError, UnrewindableBodyError
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -29,6 +29,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from ..errors import CallRejectedError
 from ..policies.outcome import Outcome, Verdict
 from ..policies.retry import RetryPolicy
+from .errors import SHOULD_RETRY_HEADER, TOLD_NOT_TO
 from .idempotency import IDEMPOTENCY_HEADER
 
 try:
@@ -61,6 +62,8 @@ def judge_response(
     wanted = status in policy.statuses or _is_wanted_again(response, policy)
     if not wanted:
         refusal = "error"
+    elif response.headers.get(SHOULD_RETRY_HEADER, "").strip().lower() == "false":
+        refusal = TOLD_NOT_TO
     elif refusal == UNSAFE and policy.unsafe == "pushback" and status in PUSHBACK_STATUSES:
         refusal = None
     return Verdict(
@@ -146,13 +149,19 @@ def refusal(
     return None if IDEMPOTENCY_HEADER in request.headers else UNSAFE
 
 
+def is_failure_status(response: Response | None, policy: RetryPolicy) -> bool:
+    """Say whether the status of *response* says that the call failed."""
+    status = None if response is None else response.status_code
+    return status in FAILURE_STATUSES or status in policy.statuses
+
+
 def is_own_doing(error: BaseException) -> bool:
     """Say whether *error* is a mistake of the caller's, or a rejection on this side.
 
     ``requests`` marks mistakes (an invalid URL, schema or header) as ``ValueError`` too, and names
     two of its own classes alike: an ``InvalidHeader`` made of urllib3's was in the answer.
     """
-    if isinstance(error, (CallRejectedError, UnrewindableBodyError)):
+    if isinstance(error, (CallRejectedError, InvalidJSONError, UnrewindableBodyError)):
         return True
     if not (isinstance(error, ValueError) and isinstance(error, (RequestException, HTTPError))):
         return False

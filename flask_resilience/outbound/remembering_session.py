@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -23,7 +24,7 @@ class RememberingSession(requests.Session):
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare *request* with the session's settings, and the netrc file's name and password."""
-        ask = not self.trust_env or _is_replaced("get_netrc_auth")
+        ask = not self.trust_env or self._is_overridden("prepare_request", "get_netrc_auth")
         if ask or (request.auth is not None and not request.auth):
             return super().prepare_request(request)
         auth = self.auth
@@ -39,7 +40,8 @@ class RememberingSession(requests.Session):
         self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> dict[str, Any]:
         """Merge a call's settings with the session's and the environment's."""
-        if not self.trust_env or _is_replaced("get_environ_proxies"):
+        name = "merge_environment_settings"
+        if not self.trust_env or self._is_overridden(name, "get_environ_proxies"):
             return super().merge_environment_settings(url, proxies, stream, verify, cert)
         proxies = {} if proxies is None else proxies
         for scheme, proxy in self._environment.proxies(url, proxies.get("no_proxy")).items():
@@ -52,6 +54,13 @@ class RememberingSession(requests.Session):
             asked, url, proxies, stream, verify, cert
         )
 
+    def _is_overridden(self, method: str, function: str) -> bool:
+        """Say whether another class, or a test, has its own way with what ``requests`` does."""
+        following = getattr(super(RememberingSession, type(self)), method)
+        return following is not getattr(requests.Session, method) or getattr(
+            requests.sessions, function
+        ) is not getattr(requests.utils, function)
+
 
 class _With:
     """Stand for an object whose environment was asked already, or has nothing to be merged.
@@ -63,6 +72,7 @@ class _With:
     """
 
     def __init__(self, whole: object, **instead: Any) -> None:
+        self.__dict__.update(vars(whole))
         self.__dict__.update(instead, _whole=whole)
 
     def __getattr__(self, name: str) -> Any:
@@ -70,9 +80,5 @@ class _With:
 
 
 def _removes(headers: Any) -> bool:
-    """Say whether some header is not to be sent, which only merging sees to."""
-    return any(value is None for value in headers.values())
-
-
-def _is_replaced(function: str) -> bool:
-    return getattr(requests.sessions, function) is not getattr(requests.utils, function)
+    """Say whether some header is not to be sent, which only merging sees to; or it is odd."""
+    return not isinstance(headers, Mapping) or any(value is None for value in headers.values())

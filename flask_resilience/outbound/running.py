@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import requests
 from requests import Response
@@ -16,23 +16,32 @@ from ..policies.call import Call
 from ..policies.fallback import Fallback
 from ..policies.report import CallReport
 from .adapter import Guard
-from .outcome import is_upstream_failure
+from .outcome import is_failure_status, is_upstream_failure
 
 NOTE = "flask-resilience: "
+
+if TYPE_CHECKING:
+
+    class ReportedResponse(Response):
+        """An answer that says how its call went."""
+
+        resilience: CallReport
+else:
+    ReportedResponse = Response
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
     """The call that *session* is in the middle of.
 
-    :param idempotency_key: Sent with every attempt, if there is one.
+    :param headers: Sent with whatever the call prepares, unless its maker set them otherwise.
     :param fallback: What is given instead of a failure, if anything is.
     """
 
     session: requests.Session
     guard: Guard
     call: Call
-    idempotency_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     fallback: Fallback | None = None
 
     @staticmethod
@@ -41,19 +50,22 @@ class Running:
         running = _running.get()
         return running if running is not None and running.session is session else None
 
-    def make(self, send: Callable[[], Response]) -> Response:
+    def make(self, send: Callable[[], Response]) -> ReportedResponse:
         """Return what *send* does; if that is a failure, what the fallback gives, of any type."""
         if self.call.counts is not None:
             self.call.counts.begin(self.call)
         try:
             response = self._send(send)
-        except BaseException as error:
-            replaced = self.fallback is not None and self._is_failure(error)
-            self._end(error, replaced=replaced)
-            if self.fallback is None or not replaced or not isinstance(error, Exception):
+        except Exception as error:
+            fallback = self.fallback if self._is_failure(error) else None
+            self._end(error, replaced=fallback is not None)
+            if fallback is None:
                 raise
-            return cast("Response", self.fallback.result(error))
-        return self._answer(response)
+            return cast("ReportedResponse", fallback.result(error))
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self._answer(cast("ReportedResponse", response))
 
     def _send(self, send: Callable[[], Response]) -> Response:
         token = _running.set(self)
@@ -62,7 +74,7 @@ class Running:
         finally:
             _running.reset(token)
 
-    def _end(self, error: BaseException, *, replaced: bool) -> None:
+    def _end(self, error: BaseException, *, replaced: bool = False) -> None:
         call = self.call
         if call.close_body is not None:
             call.close_body()
@@ -71,21 +83,23 @@ class Running:
         if call.upstream and self._is_failure(error):
             _explain(error, call.report(), noted=call.retry.attempts > 1)
 
-    def _answer(self, response: Response) -> Response:
-        call, fallback = self.call, self.fallback
-        replaced = fallback is not None and call.stop_reason is not None
+    def _answer(self, response: ReportedResponse) -> ReportedResponse:
+        call = self.call
+        fallback = None if call.stop_reason is None else self.fallback
         if call.close_body is not None:
             call.on_read = self._end_of_stream
         else:
-            self._tell(replaced=replaced)
-        response.resilience = call.report()  # type: ignore[attr-defined]  # ours, beside its own
-        if fallback is not None and replaced:
+            self._tell(replaced=fallback is not None)
+        report = call.report()
+        if call.upstream or not hasattr(response, "resilience"):  # else it comes out of a cache
+            response.resilience = report
+        if fallback is not None:
             response.close()
             reason = f"{response.status_code} of {call.upstream}"
             instead = fallback.result(requests.HTTPError(reason, response=response))
-            return cast("Response", instead)
+            return cast("ReportedResponse", instead)
         if self.guard.options.raise_for_status:
-            response.raise_for_status()
+            _raise_for_status(response, report)
         return response
 
     def _end_of_stream(self, error: BaseException | None) -> None:
@@ -97,6 +111,8 @@ class Running:
         """Say whether *error* is how a call fails, and no mistake of whoever made it."""
         if isinstance(error, (CallRejectedError, DeadlineExceededError)):
             return True
+        if isinstance(error, requests.HTTPError):  # of a hook that raises for a status
+            return is_failure_status(error.response, self.call.retry)
         return is_upstream_failure(error, self.call.retry)
 
     def _tell(self, *, replaced: bool = False) -> None:
@@ -123,12 +139,20 @@ class Running:
 _running: ContextVar[Running | None] = ContextVar("flask_resilience_call", default=None)
 
 
+def _raise_for_status(response: Response, report: CallReport) -> None:
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        _explain(error, report, noted=report.attempts > 1)
+        raise
+
+
 def _explain(error: BaseException, report: CallReport, *, noted: bool) -> None:
     """Leave the report with an exception, and a note for whoever reads its traceback."""
     facts = vars(error)
     facts["resilience"] = report
     if noted and report.attempts:
-        others = [note for note in facts.get("__notes__", ()) if not note.startswith(NOTE)]
+        others = [note for note in facts.get("__notes__") or () if not note.startswith(NOTE)]
         facts["__notes__"] = [*others, f"{NOTE}{report}"]
 
 

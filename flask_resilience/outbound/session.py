@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter
 from ..circuits.circuit_storage import CircuitStorage
 from ..circuits.registry import BreakerRegistry
 from ..clock import SYSTEM_CLOCK, Clock
-from ..context import current_request
+from ..context import current_request, current_request_id
 from ..events import ConfigSuspicious, OnEvent, ignore_event, tell
 from ..forks import begin_anew_when_forked
 from ..open_telemetry import active_span
@@ -40,12 +40,12 @@ from .cookies import CookiesOfRequest
 from .exchange import restore_elapsed
 from .idempotency import IDEMPOTENCY_HEADER, header_value
 from .remembering_session import RememberingSession
-from .running import Running
+from .running import ReportedResponse, Running
 from .transport import begin_anew, keep_deadlines, make_adapter, switch_off_retries
 
 GetAdapter: TypeAlias = Callable[..., BaseAdapter]
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-Verb: TypeAlias = Callable[..., Response]
+Verb: TypeAlias = Callable[..., ReportedResponse]
 
 
 class ResilientSession(RememberingSession):
@@ -102,7 +102,7 @@ class ResilientSession(RememberingSession):
         retries: int | None = None,
         fallback: object = None,
         **kwargs: Any,
-    ) -> Response:
+    ) -> ReportedResponse:
         """Make a call; the other arguments are those of ``requests.Session.request``.
 
         :param url: Absolute, or put behind the client's ``base_url``.
@@ -124,7 +124,7 @@ class ResilientSession(RememberingSession):
             self,
             self._guard,
             self._new_call(deadline, retries, idempotent=idempotent),
-            header_value(idempotency_key),
+            self._call_headers(idempotency_key),
             None if fallback is None else Fallback(fallback),
         )
         address = self._absolute(url)
@@ -150,34 +150,38 @@ class ResilientSession(RememberingSession):
         the session.
         """
         keep_deadlines(adapter)
-        attempts = self._guard.options.retry.attempts
-        if attempts > 1 and switch_off_retries(adapter):
-            self._warn(
-                "adapter_retries",
-                f"The adapter mounted on {prefix!r} brought retries of its own, which are switched "
-                f"off: they would multiply with the {attempts} attempts of the session's retry "
-                "policy. Leave out its max_retries, or set the policy's attempts to 1.",
-            )
         super().mount(prefix, adapter)
+        self._be_the_one_to_retry(self._guard.options.retry.attempts)
 
     def begin_anew(self) -> None:
         """Have no connection of the process that this one was forked from."""
         for adapter in self.adapters.values():
             begin_anew(adapter)
 
+    def _be_the_one_to_retry(self, attempts: int) -> None:
+        """Switch off the retries of adapters if the session makes more than one attempt itself."""
+        for prefix, adapter in self.adapters.items():
+            if attempts > 1 and switch_off_retries(adapter):
+                self._warn(
+                    "adapter_retries",
+                    f"The adapter mounted on {prefix!r} brought retries of its own, which are "
+                    f"switched off: they would multiply with the session's {attempts} attempts. "
+                    "Leave out its max_retries, or set the attempts of the session's policy to 1.",
+                )
+
     def _warn(self, check: str, hint: str) -> None:
         """Tell the listener, or else whoever reads Python's warnings."""
         if self._guard.on_event is ignore_event:
-            warnings.warn(hint, stacklevel=3)
+            warnings.warn(hint, stacklevel=4)
         else:
             self._guard.on_event(ConfigSuspicious(check=check, hint=hint))
 
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """Prepare *request* with the session's settings and the call's idempotency key."""
+        """Prepare *request* with the session's settings and the call's headers."""
         prepared = super().prepare_request(request)
         running = Running.of(self)
-        if running is not None and running.idempotency_key is not None:
-            prepared.headers.setdefault(IDEMPOTENCY_HEADER, running.idempotency_key)
+        for name, value in running.headers.items() if running is not None else ():
+            prepared.headers.setdefault(name, value)
         return prepared
 
     @property
@@ -210,6 +214,7 @@ class ResilientSession(RememberingSession):
         retry = options.retry
         if retries is not None:
             retry = replace(retry, attempts=1 + check("retries", retries, Whole(0, 99)))
+            self._be_the_one_to_retry(retry.attempts)
         started, request = clock.monotonic(), current_request()
         left = (
             inf if request is None or request.expires_at is None else request.expires_at - started
@@ -224,16 +229,31 @@ class ResilientSession(RememberingSession):
             counts=None if request is None else request.calls,
         )
 
+    def __copy__(self) -> ResilientSession:
+        """Return a session that shares all it has with this one, as a copy of any session does."""
+        same = type(self).__new__(type(self))
+        vars(same).update(vars(self))
+        begin_anew_when_forked(same)
+        return same
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "options": self._guard.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Come back in another process with circuits and a clock of its own, and no listener."""
         options = state.pop("options")
-        self.__init__(options)  # type: ignore[misc]  # as for a new one
+        ResilientSession.__init__(self, options)  # what a subclass adds, it brings back itself
         super().__setstate__(state)
         for adapter in self.adapters.values():
             keep_deadlines(adapter)
+
+    def _call_headers(self, idempotency_key: str | bool | None) -> dict[str, str]:
+        """Return the headers that are the same for every attempt of a call."""
+        key, request_id = header_value(idempotency_key), current_request_id()
+        headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
+        if request_id is not None:
+            headers[self._guard.options.request_id_header] = request_id
+        return headers
 
     def _absolute(self, url: Any) -> Any:
         base = self._guard.options.base_url

@@ -15,8 +15,11 @@ from contextvars import ContextVar
 from copy import copy
 from functools import cache, partial
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
+from requests import PreparedRequest
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import PoolManager, Retry
 
@@ -35,13 +38,40 @@ attempt_deadline: ContextVar[Deadline | None] = ContextVar(
 """The end of the attempt that is being made; ``None`` where nothing limits it."""
 
 
+class _Adapter(HTTPAdapter):
+    """Remember which pool a host's calls go to; to find it costs more than all else in here."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Begin with no pool known; to know one keeps it from nothing, least from being closed."""
+        self._known: tuple[Any, WeakValueDictionary[tuple[str, str, Any], Any]]
+        self._known = (None, WeakValueDictionary())
+        super().init_poolmanager(*args, **kwargs)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool; with many hosts, ``urllib3`` is asked, who closes the least used."""
+        if proxies or cert is not None or len(self.poolmanager.pools) >= HOSTS:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        if self._known[0] is not self.poolmanager:
+            self._known = (self.poolmanager, WeakValueDictionary())
+        known = self._known[1]
+        address = urlsplit(request.url or "")
+        key = (address.scheme, address.netloc, verify)
+        pool = known.get(key)
+        if pool is None or pool.pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            known[key] = pool
+        return pool
+
+
 def make_adapter(pool_size: int) -> HTTPAdapter:
     """Return an adapter that repeats nothing, never waits for a connection and keeps to deadlines.
 
     :param pool_size: Idle connections kept open for each host; at least 1. More calls at once
         open more, which are closed when they are done.
     """
-    adapter = HTTPAdapter(pool_connections=HOSTS, pool_maxsize=pool_size)
+    adapter = _Adapter(pool_connections=HOSTS, pool_maxsize=pool_size)
     keep_deadlines(adapter)
     return adapter
 
@@ -51,7 +81,7 @@ def switch_off_retries(adapter: BaseAdapter) -> bool:
 
     :return: Whether it would have repeated something.
     """
-    if not isinstance(adapter, HTTPAdapter) or not _repeats(Retry.from_int(adapter.max_retries)):
+    if not _has_pools(adapter) or not _repeats(Retry.from_int(adapter.max_retries)):
         return False
     adapter.max_retries = Retry(0, read=False)
     return True
@@ -71,7 +101,7 @@ def begin_anew(adapter: BaseAdapter) -> None:
     Two processes on one connection would read each other's answers. What was inherited is left as
     it is until the process ends: a thread of the parent may have held its locks at the fork.
     """
-    if not isinstance(adapter, HTTPAdapter):
+    if not _has_pools(adapter):
         return
     direct, by_proxy = adapter.poolmanager, adapter.proxy_manager
     _inherited.extend((direct, *by_proxy.values()))
@@ -100,13 +130,19 @@ def keep_deadlines(adapter: BaseAdapter) -> None:
 
     What brings its own way to the wire, and no pools of urllib3, is left as it is.
     """
-    if not isinstance(adapter, HTTPAdapter) or _keeps_deadlines(adapter):
+    if not _has_pools(adapter) or _keeps_deadlines(adapter):
         return
     for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
         _timed(manager).clear()
     adapter.proxy_manager_for = partial(  # type: ignore[method-assign]  # of this one object
         _timed_manager_for, adapter.proxy_manager_for
     )
+
+
+def _has_pools(adapter: BaseAdapter) -> TypeGuard[HTTPAdapter]:
+    """Say whether *adapter* has pools as ``requests`` makes them; that of a test may have none."""
+    manager = getattr(adapter, "poolmanager", None)
+    return isinstance(adapter, HTTPAdapter) and isinstance(manager, PoolManager)
 
 
 def _keeps_deadlines(adapter: HTTPAdapter) -> bool:

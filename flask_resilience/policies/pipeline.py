@@ -24,13 +24,15 @@ from .outcome import Outcome, Verdict
 from .retry import RetryLoop, RetryPolicy
 from .retry_budget import RetryBudget
 
+PATIENT = 0.5
+"""The share of its own timeout that an attempt must have had to be called slow by it."""
 T = TypeVar("T")
 Settle = Callable[[Verdict], None]
 
 _attempting: ContextVar[bool] = ContextVar("flask_resilience_attempting", default=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer(Generic[T]):
     """What an exchange came to.
 
@@ -49,10 +51,19 @@ class Answer(Generic[T]):
     defer: Callable[[Settle], None] | None = None
 
     def result(self) -> T:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.value)
+        """Return the value, or raise the error; either is let go here, and given out once.
+
+        The frames in an error's traceback hold this answer; holding the error, too, it would keep
+        both until a collection of garbage.
+        """
+        value, error = self.value, self.error
+        self.value = self.error = None
+        try:
+            if error is not None:
+                raise error
+            return cast("T", value)
+        finally:
+            del value, error
 
 
 class Breaker(Protocol):
@@ -102,7 +113,7 @@ class Attempt(Generic[T]):
 class Pipeline(Generic[T]):
     """Run one exchange with one upstream under its policies.
 
-    :param timeout: The longest an attempt may take, in seconds; bounds the lease of a trial.
+    :param timeout: The longest an attempt may take, in seconds, if the deadline leaves it that.
     """
 
     call: Call
@@ -128,8 +139,6 @@ class Pipeline(Generic[T]):
         self.call.stop_reason = None
         if self.call.deadline.over:
             raise self._too_late()
-        if self.call.retry.budget is not None:
-            self.budget.earn(self.call.retry.budget)
         try:
             last = self._attempt(1)
             if last.verdict.failed:
@@ -196,7 +205,9 @@ class Pipeline(Generic[T]):
         )
 
     def _attempt(self, number: int) -> Attempt[T]:
-        permit = self.breaker.admit(self.timeout)
+        permit = self.breaker.admit(min(self.timeout, self.time_left()))
+        if number == 1 and self.call.retry.budget is not None:
+            self.budget.earn(self.call.retry.budget)
         self.call.attempts += 1
         started = self.clock.monotonic()
         try:
@@ -225,7 +236,7 @@ class Pipeline(Generic[T]):
             duration = self.clock.monotonic() - started
             if verdict.failed:
                 self.budget.disturb()
-            self.breaker.record(permit, self._evidence(verdict), duration)
+            self.breaker.record(permit, self._evidence(verdict, duration), duration)
             tell(verdict, duration)
 
         if answer.defer is None:
@@ -233,9 +244,14 @@ class Pipeline(Generic[T]):
         else:
             answer.defer(settle)
 
-    def _evidence(self, verdict: Verdict) -> Verdict:
-        """Return what the circuit may learn: nothing, if somebody else's haste was the end."""
-        hasty = self.call.hurried and verdict.error_type is not None and self.call.deadline.over
+    def _evidence(self, verdict: Verdict, duration: float) -> Verdict:
+        """Return what the circuit may learn: nothing, if somebody else's haste was the end.
+
+        An attempt that had half of its own time or more was ended by no haste.
+        """
+        if not (self.call.hurried and verdict.error_type and self.call.deadline.over):
+            return verdict
+        hasty = duration < PATIENT * self.timeout
         return replace(verdict, outcome=Outcome.IGNORED) if hasty else verdict
 
     def _tell(

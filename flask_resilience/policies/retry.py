@@ -67,7 +67,7 @@ class RetryPolicy:
     )
     exceptions: tuple[type[Exception], ...] | None = setting(
         None,
-        Maybe(Exceptions()),
+        Maybe(Exceptions(Exception)),
         "exceptions worth another attempt; None: connection faults and timeouts",
     )
     predicate: Callable[[Any], bool] | None = setting(
@@ -158,13 +158,19 @@ class RetryLoop(Generic[J]):
 
     def run(self) -> J:
         """Return the last attempt made; ``stop_reason`` then says why no other followed it."""
+        try:
+            return self._retrying()(self._next)
+        finally:
+            del self.last, self.retried  # which tenacity's own cycles would keep
+
+    def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
             sleep=lambda seconds: self.retried.pause(self.last, seconds),
             retry=tenacity.retry_if_result(lambda attempt: attempt.verdict.failed),
             wait=self._wait,
             stop=self._stop,
             retry_error_callback=lambda state: self.last,
-        )(self._next)
+        )
 
     def _next(self) -> J:
         if not self._started:

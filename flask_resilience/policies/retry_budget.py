@@ -10,8 +10,9 @@ With *share* the setting, a token bucket for each upstream, in each process::
 
 Quiet is the time in which the upstream neither fails nor is waited for. Seconds of an outage do not
 count: they would pay for each retry with the wait before it, and the outage be met with every
-attempt that the policy has. So a total outage sees at most ``calls * (1 + share) + 100`` attempts,
-and an upstream that is seldom called has all its retries.
+attempt that the policy has. So what a total outage sees is at most ``calls * (1 + share)``, what
+was saved before it, and one more for each second between its calls. An upstream that is seldom
+called has all its retries.
 
 Sources: Finagle ``RetryBudget``; gRPC proposal A6, "Throttling Retry Attempts and Hedged RPCs".
 """
@@ -96,7 +97,7 @@ class RetryBudget:
 class RetryBudgets:
     """The budgets of one app or session, one for each upstream.
 
-    Past *capacity*, that of the upstream which was called first is forgotten.
+    Past *capacity* one is forgotten: the first that has retries to spare, if there is any.
     """
 
     def __init__(self, clock: Clock, capacity: int = MOST_UPSTREAMS) -> None:
@@ -116,6 +117,7 @@ class RetryBudgets:
 
     def _add(self, upstream: str) -> RetryBudget:
         with self._lock:
-            if len(self._budgets) >= self._capacity and upstream not in self._budgets:
-                del self._budgets[next(iter(self._budgets))]
+            if len(self._budgets) >= self._capacity:
+                rested = (name for name, one in self._budgets.items() if one.left >= FLOOR)
+                del self._budgets[next(rested, next(iter(self._budgets)))]
             return self._budgets.setdefault(upstream, RetryBudget(self._clock))

@@ -117,6 +117,8 @@ def _render(logger: WrappedLogger, level: str, fields: EventDict) -> str:
         return encode(dict(fields))
     if "exception_stacktrace" in fields:
         fields["exception"] = fields.pop("exception_stacktrace")
+    for name in {"exception", "stack"} & fields.keys():  # which it writes as they are
+        fields[name] = str(fields[name])
     return ConsoleRenderer(colors=_is_terminal())(logger, level, fields)
 
 

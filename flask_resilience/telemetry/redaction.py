@@ -31,6 +31,8 @@ SECRET_ENDINGS = ("password", "secret", "token", "apikey", "cookie", "signature"
 TYPE_NAMES = frozenset({"str", "int", "float", "bool", "bytes", "dict", "list", "object", "None"})
 """What stands behind ``password:`` in the source lines of a stack trace."""
 
+LONGEST_REMEMBERED = 128
+"""Characters of a name that is remembered: clients may choose names, and how many."""
 _STEMS = (
     *("pass", "pwd", "secret", "token", "key", "auth", "session", "sid", "cookie", "credential"),
     *("sig", "jwt", "amz"),
@@ -58,17 +60,23 @@ _PRIVATE_KEY = re.compile(
 _SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
 
 
-@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Say whether a field, header or query parameter of this name holds a secret.
 
     >>> [is_secret_name(name) for name in ("X-Api-Key", "accessToken", "author", "tokens")]
     [True, True, False, False]
     """
+    return _is_remembered_secret(name) if len(name) <= LONGEST_REMEMBERED else _is_secret(name)
+
+
+def _is_secret(name: str) -> bool:
     words = [word.lower() for word in _WORD.findall(name)]
     return any(word in SECRET_WORDS or word.endswith(SECRET_ENDINGS) for word in words) or any(
         pair in SECRET_PAIRS for pair in pairwise(words)
     )
+
+
+_is_remembered_secret = lru_cache(maxsize=4096)(_is_secret)
 
 
 def redact(value: Any, name: str = "", depth: int = 0) -> Any:

@@ -133,6 +133,14 @@ def test_large_share_of_failures_opens_the_circuit(
     assert client.get("/circuit").get_json()["transitions"][-1]["reason"] == "failure rate"
 
 
+def test_page_does_not_fail_for_want_of_notices(client: FlaskClient, tell: Tell) -> None:
+    """What is nice to have is shown while it can be had; in an outage its place stays empty."""
+    assert client.get("/notices").get_json() == {"notices": ["Closed on 1 May."]}
+    tell(share=1, statuses=[503])
+    answer = client.get("/notices")
+    assert (answer.status_code, answer.get_json()) == (200, {"notices": []})
+
+
 def test_circuit_is_shown(client: FlaskClient) -> None:
     """What is known of the scheduling service can be read."""
     client.get("/services")

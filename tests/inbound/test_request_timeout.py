@@ -120,11 +120,11 @@ def test_expired_request_is_answered_with_a_problem():
     The server is to have exceptions of the app; there is none.
     """
     wrapped = RequestIDMiddleware(called, propagate_errors=lambda: True)
-    answer = Client(wrapped).get("/orders?q=1", headers=EXPIRED)
+    answer = Client(wrapped).get("/größe?q=1", headers=EXPIRED)
     assert answer.status == "504 GATEWAY TIMEOUT"
     assert answer.content_type == "application/problem+json"
     assert answer.headers.getlist("X-Request-ID") == ["abc-1"]
-    expected = {"code": "DLN-001", "status": 504, "request_id": "abc-1", "instance": "/orders"}
+    expected = {"code": "DLN-001", "status": 504, "request_id": "abc-1", "instance": "/größe"}
     assert {name: answer.json[name] for name in expected} == expected
 
 

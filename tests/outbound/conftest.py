@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_resilience import ResilientSession
+from flask_resilience.testing import FaultyHandler, FaultyServer, Reply
 
 
 @pytest.fixture
@@ -32,3 +33,18 @@ def make_session(clock, events):
 def session(make_session):
     """Return a session with the default settings."""
     return make_session()
+
+
+class _PeerHandler(FaultyHandler):
+    """Answers with the port that the request came from."""
+
+    def do_GET(self):  # noqa: N802  # as http.server calls it
+        self.received()
+        self.reply(Reply(headers={"X-Peer": str(self.client_address[1])}))
+
+
+@pytest.fixture
+def peer_upstream():
+    """Return the address of an upstream that tells each connection from the others."""
+    with FaultyServer(_PeerHandler) as server:
+        yield server.url

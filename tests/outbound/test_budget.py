@@ -77,3 +77,12 @@ def test_one_upstreams_outage_takes_nothing_from_another(make_session, make_upst
     for _ in range(20):
         session.get(failing.url)
     assert session.get(other.url).resilience.attempts == 4
+
+
+def test_rejected_calls_earn_nothing(make_session, make_upstream):
+    """Calls that an open circuit rejects cost the upstream nothing, and so earn no retries."""
+    session = make_session(breaker=CircuitBreakerPolicy(failure_threshold=1))
+    upstream = make_upstream(500)
+    for _ in range(500):
+        session.get(upstream.url, fallback="down")
+    assert session._guard.budgets.budget(upstream.url).left < 11  # noqa: SLF001  # not shown yet

@@ -78,6 +78,23 @@ def test_mistake_is_not_replaced(session, make_upstream):
         session.put(make_upstream(200).url, data=_broken_body(), fallback=[])
 
 
+def test_body_that_is_no_json_is_not_replaced(session, make_upstream):
+    """A value that JSON has no word for is the caller's mistake."""
+    with pytest.raises(requests.exceptions.InvalidJSONError):
+        session.post(make_upstream(200).url, json={"a": float("nan")}, fallback=[])
+
+
+@pytest.mark.parametrize(("status", "replaced"), [(404, False), (503, True)])
+def test_hook_that_raises_for_a_status(session, make_upstream, status, replaced):
+    """What a hook raises for an answer is a failure of the call if the answer is one."""
+    hooks = {"response": lambda response, **_: response.raise_for_status()}
+    try:
+        given = session.get(make_upstream(status).url, hooks=hooks, fallback="instead")
+    except requests.HTTPError:
+        given = None
+    assert (given == "instead") is replaced
+
+
 def test_interruption_is_not_replaced(session, make_upstream, clock):
     """What ends the thread is no failure of the call."""
 

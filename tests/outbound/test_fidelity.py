@@ -531,7 +531,9 @@ SESSIONS = {
     "what a session is made of": lambda s, w: {
         name: told(getattr(s, name)) for name in s.__attrs__ if name != "adapters"
     },
-    "adapters": lambda s, w: {name: type(one) for name, one in s.adapters.items()},
+    "adapters": lambda s, w: {
+        n: isinstance(a, requests.adapters.HTTPAdapter) for n, a in s.adapters.items()
+    },
     "generator of an answer": lambda s, w: b"".join(s.get(w.home + "/lines")),
     "raised for its status": lambda s, w: s.get(w.home + "/missing").raise_for_status(),
     "answer as a context": lambda s, w: s.get(w.home).__enter__(),

@@ -97,7 +97,7 @@ def test_listed_exceptions_alone_are_retried(make_session, make_upstream):
 
 def test_exception_of_a_transport_can_be_listed(make_session):
     """An exception that is none of requests' is retried when the policy names it."""
-    session = make_session(retry=RetryPolicy(exceptions=(OddError,)))
+    session = make_session(retry=RetryPolicy(exceptions=[OddError]))
     session.mount("http://", Odd(OddError("odd")))
     assert session.get("http://a.invalid/").resilience.attempts == 3
 
@@ -126,6 +126,7 @@ def test_no_list_makes_a_mistake_worth_another_attempt(make_session, clock):
         pytest.param("predicate", "is_pending", id="a name"),
         pytest.param("exceptions", OddError, id="no tuple"),
         pytest.param("exceptions", ("Timeout",), id="names"),
+        pytest.param("exceptions", (KeyboardInterrupt,), id="what ends the thread"),
         pytest.param("budget", -0.1, id="a negative budget"),
         pytest.param("budget", "0.2", id="text"),
     ],

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import pickle
+import weakref
 
 import pytest
 import requests
 
-from flask_resilience import CallReport, CircuitBreakerPolicy, CircuitOpenError, RetryPolicy
+from flask_resilience import (
+    CallReport,
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ClientOptions,
+    RetryPolicy,
+)
 from flask_resilience.testing import Reply
 
 RESET = Reply(fault="reset")
@@ -155,3 +164,48 @@ def test_callers_mistake_has_no_report(session):
     with pytest.raises(requests.exceptions.InvalidURL) as raised:
         session.get("http://")
     assert not hasattr(raised.value, "resilience")
+
+
+def test_error_for_a_status_has_the_report(make_session, make_upstream):
+    """What RAISE_FOR_STATUS raises carries the report and a note, too."""
+    session = make_session(ClientOptions(raise_for_status=True))
+    with pytest.raises(requests.HTTPError) as raised:
+        session.get(make_upstream(503).url)
+    assert raised.value.resilience.attempts == 4
+    assert "4 attempts" in notes(raised.value)[0]
+
+
+def test_exception_whose_notes_are_none_is_raised(session):
+    """Whatever somebody has left where notes go, the exception comes out."""
+    error = requests.ConnectionError("odd")
+    error.__notes__ = None
+
+    class Raising(requests.adapters.BaseAdapter):
+        def send(self, *args, **kwargs):
+            raise error
+
+        def close(self):
+            """Have nothing to close."""
+
+    session.mount("http://", Raising())
+    with pytest.raises(requests.ConnectionError, match="odd"):
+        session.get("http://a.invalid/")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reply", [503, Reply(fault="truncate"), RESET])
+def test_failed_call_leaves_nothing_behind(session, make_upstream, reply, stream):
+    """An answer or exception that was let go is gone at once, without a collection of garbage."""
+    upstream, kept = make_upstream(reply), []
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(requests.RequestException):
+            try:
+                kept.append(weakref.ref(session.get(upstream.url, stream=stream)))
+            except requests.RequestException as error:
+                kept.append(weakref.ref(error))
+                raise
+        assert [one() for one in kept] == [None]
+    finally:
+        gc.enable()

@@ -13,7 +13,7 @@ import pytest
 import requests
 import urllib3
 
-from flask_resilience import CircuitBreakerPolicy, Resilience
+from flask_resilience import CircuitBreakerPolicy, Resilience, RetryPolicy
 from flask_resilience.events import AttemptFinished, CallFinished, CircuitChanged
 from flask_resilience.storage.memory import MemoryStorage
 from flask_resilience.testing import Reply
@@ -272,3 +272,24 @@ def test_answer_without_a_raw_one_is_no_stream(session, events):
     session.mount("whole://", Whole())
     assert session.get("whole://a/", stream=True, allow_redirects=False).content == b"whole"
     assert [type(one) for one in events] == [AttemptFinished, CallFinished]
+
+
+@pytest.mark.parametrize("end", ["interrupted", "predicate"])
+def test_stream_nobody_gets_is_closed(make_session, make_upstream, clock, end):
+    """An answer that is neither returned nor followed gives its connection back."""
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    def fail(response):
+        raise ZeroDivisionError
+
+    clock.sleep = interrupt
+    policy = RetryPolicy(predicate=fail if end == "predicate" else None)
+    session = make_session(retry=policy)
+    upstream = make_upstream(200 if end == "predicate" else 503)
+    with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+        session.get(upstream.url, stream=True)
+    pools = session.adapters["http://"].poolmanager.pools
+    (pool,) = [pools[key] for key in pools.keys()]  # noqa: SIM118  # it is no mapping to iterate
+    assert pool.pool.qsize() == pool.pool.maxsize

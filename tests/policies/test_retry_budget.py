@@ -10,6 +10,24 @@ from hypothesis import strategies as st
 
 from flask_resilience.policies.retry_budget import RetryBudget, RetryBudgets, Tokens
 from flask_resilience.testing import FakeClock
+from tests.servers import run_python
+
+FORK = """
+import os
+from flask_resilience.clock import SYSTEM_CLOCK
+from flask_resilience.policies.retry_budget import RetryBudgets
+
+budgets = RetryBudgets(SYSTEM_CLOCK)
+budget = budgets.budget("a")
+budget.spend()
+budgets._lock.acquire()
+budget._lock.acquire()
+child = os.fork()
+if not child:
+    print(budgets.budget("a").spend(), budgets.budget("a").left, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
 
 
 def spend_all(budget):
@@ -107,3 +125,8 @@ def test_there_are_never_too_many():
     for upstream in "abc":
         spend_all(budgets.budget(upstream))
     assert [budgets.budget(one).left for one in "cba"] == [0, 0, 10]
+
+
+def test_forked_process_has_budgets_of_its_own():
+    """A child spends from full budgets, and waits for no lock that was held at the fork."""
+    assert run_python(FORK, timeout=30) == "True 9.0\n"

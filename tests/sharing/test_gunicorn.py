@@ -92,6 +92,7 @@ def served(folder, options, environment):
     folder.joinpath("served.py").write_text(APP)
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "gunicorn", "-w", str(WORKERS), *options]
+    command += ["--graceful-timeout", "5"]
     command += ["--bind", f"127.0.0.1:{port}", "--log-level", "error", "served:app"]
     log = folder / "log"
     with log.open("w") as out, folder.joinpath("errors").open("w") as errors:

@@ -288,6 +288,14 @@ def test_secret_within_an_object_is_taken_out(log_lines):
     assert "hunter2" not in text
 
 
+@pytest.mark.parametrize("name", ["stack", "exception", "exception_stacktrace"])
+def test_console_takes_whatever_a_user_logs(capsys, name):
+    """A field that the console shows in its own way may hold anything."""
+    configure_logging("console")
+    get_logger("shop").info("logged", **{name: 7})
+    assert "logged" in capsys.readouterr().out
+
+
 def test_console_of_few_letters_gets_every_line(monkeypatch):
     """Where standard output knows ASCII only, other letters are escaped and no line is lost."""
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_resilience.telemetry import redaction
 from flask_resilience.telemetry.redaction import is_secret_name, redact, redact_text
 
 
@@ -153,3 +154,10 @@ def test_work_grows_with_the_text_and_no_faster(text):
         return time.process_time() - started
 
     assert cost(text) < 8 * max(cost(text[: len(text) // 2]), 0.02)
+
+
+def test_long_names_are_not_remembered():
+    """Names that clients make up fill no memory."""
+    before = redaction._is_remembered_secret.cache_info().currsize  # noqa: SLF001
+    assert redaction.is_secret_name("a_" * 500 + "token")
+    assert redaction._is_remembered_secret.cache_info().currsize == before  # noqa: SLF001
