@@ -156,7 +156,8 @@ def test_odd_headers_of_a_session_are_requests_business(session, make_upstream, 
         one.headers = headers
         try:
             one.get(upstream.url)
-            received.append({**upstream.requests[-1].headers, "host": ""})
+            got = {**upstream.requests[-1].headers, "host": ""}
+            received.append({name: got[name] for name in got if name != "traceparent"})
         except Exception as error:
             received.append(type(error))
     assert received[0] == received[1]
