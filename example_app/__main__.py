@@ -43,6 +43,10 @@ Make the scheduling service fail, use the app again and read its log below:
   curl {app}/circuit
   curl -X DELETE {upstream}/control
 
+See one request as a tree, if you have started this with "| tee app.log" behind it; X-Request-ID in
+its answer is its ID:
+  {python} -m flask_resilience trace ID app.log
+
 Ctrl-C ends both.
 
 """
@@ -77,7 +81,7 @@ def serve(options: argparse.Namespace) -> int:
         run_upstream() as upstream,
         run_app(upstream.url, port=port, workers=options.workers) as app,
     ):
-        sys.stdout.write(TRY.format(app=app.url, upstream=upstream.url))
+        sys.stdout.write(TRY.format(app=app.url, upstream=upstream.url, python=sys.executable))
         sys.stdout.flush()
         code = app.process.wait()
     sys.stderr.write(f"The app ended by itself, with code {code}.\n")
