@@ -104,7 +104,7 @@ def glued(stack: ExitStack, port: int, repeating: Repeating = waiting) -> Repeat
     structlog; the same attempts, thresholds and time limits as ours.
     """
     app, url = _app_with_id(), url_of(port)
-    attempt, logger = _glued_attempt(stack), _glued_logger(stack)
+    attempt, logger = _glued_attempt(stack), glued_logger(stack)
 
     def get() -> None:
         began = perf_counter()
@@ -118,6 +118,23 @@ def glued(stack: ExitStack, port: int, repeating: Repeating = waiting) -> Repeat
         )
 
     return served(app, repeating(get))
+
+
+def glued_logger(stack: ExitStack) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger that writes JSON to the null device, set up as by hand."""
+    nowhere = stack.enter_context(null_device())
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(nowhere),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    return logger
 
 
 def _some(connection: socket.socket) -> bytes:
@@ -162,19 +179,3 @@ def _glued_attempt(stack: ExitStack) -> Callable[[str], requests.Response]:
         return response
 
     return attempt
-
-
-def _glued_logger(stack: ExitStack) -> structlog.typing.FilteringBoundLogger:
-    nowhere = stack.enter_context(null_device())
-    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(nowhere),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
-    return logger

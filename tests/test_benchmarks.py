@@ -6,6 +6,7 @@ import doctest
 import json
 import os
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -15,9 +16,10 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask, has_request_context
 
-from benchmarks import callers, report, summary, surroundings
+from benchmarks import callers, log_file, report, servers, summary, surroundings
 from benchmarks.counting import calls_into, counting
 from benchmarks.harness import Measurement, measure
+from benchmarks.log_file import EVERY_FAILURE, LINES_OF_A_REQUEST
 from benchmarks.ours import make_app
 from benchmarks.report import document, table
 from benchmarks.row import (
@@ -32,6 +34,8 @@ from benchmarks.row import (
     waiting,
 )
 from benchmarks.rows import ROWS
+from benchmarks.rows.inbound import BARE, SERVERS
+from benchmarks.rows.read_logs import TRACE, peak_memory, read_logs
 from benchmarks.rows.retry_success import retry_success
 from benchmarks.rows.session import CALLERS, GLUED, OURS
 from benchmarks.summary import Spread, percentile, summarise
@@ -180,7 +184,7 @@ def test_table_shows_budgets_and_what_is_missing():
     ]
 
 
-@pytest.mark.parametrize("module", [report, summary, surroundings])
+@pytest.mark.parametrize("module", [log_file, report, summary, surroundings])
 def test_examples_in_docstrings_hold(module):
     """What a docstring shows is what comes of it."""
     assert doctest.testmod(module) == (0, 1)
@@ -222,7 +226,7 @@ def test_row_names_only_variants_that_it_has(make):
 
 
 @pytest.mark.parametrize(
-    "name", [one for one in ROWS if one.startswith(("log", "retry", "session"))]
+    "name", [one for one in ROWS if one.startswith(("inbound", "log", "retry", "session"))]
 )
 def test_each_variant_of_a_row_runs(name):
     """What is left out is so for want of its package alone."""
@@ -339,3 +343,82 @@ def test_success_enters_no_tenacity():
     figures = measure(replace(retry_success(), variants=()), rounds=1).figures
     assert figures["calls into tenacity, ours"].value == 0
     assert figures["calls into tenacity, tenacity"].value > 0
+
+
+LINES = 2 * EVERY_FAILURE * LINES_OF_A_REQUEST
+
+
+@pytest.mark.parametrize("server", [pytest.param(one, id=name) for name, one in SERVERS.items()])
+def test_an_operation_is_one_served_request(server):
+    """However it is served, the view's answer comes."""
+    with ExitStack() as stack:
+        assert servers.asking(server(stack))() == b"order 7"
+
+
+@pytest.mark.parametrize("name", [one for one in SERVERS if one != BARE])
+def test_each_served_request_is_one_line_of_json(name, monkeypatch, capsys):
+    """What is compared tells of a request in one line, with the ID that it brought."""
+    monkeypatch.setattr(callers, "null_device", lambda: nullcontext(sys.stdout))
+    with ExitStack() as stack:
+        servers.asking(SERVERS[name](stack))()
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert line["event"] == "http.server.request.finish"
+    assert line["http_route"] == "/orders/<int:number>"
+    assert line["request_id"] == servers.HEADERS["X-Request-ID"]
+
+
+@pytest.mark.parametrize("name", [one for one in SERVERS if one != BARE])
+@pytest.mark.usefixtures("capsys")
+def test_the_answer_carries_the_id(name):
+    """What is compared answers with the ID that the request brought."""
+    with ExitStack() as stack:
+        answer = SERVERS[name](stack).test_client().get(servers.PATH, headers=servers.HEADERS)
+    assert answer.headers.getlist("X-Request-ID") == ["checkout-7"]
+
+
+def test_log_has_as_many_lines_as_asked_for():
+    """The last request is cut short, and the same log is not made twice."""
+    path = log_file.log_file(4)
+    assert len(path.read_text(encoding="ascii").splitlines()) == 4
+    assert log_file.log_file(4) is path
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        pytest.param(["logs", "--json", "--status", "5xx"], 2, id="failed requests"),
+        pytest.param(["logs", "--json", "--request-id", log_file.request_id_of(7)], 3, id="one"),
+        pytest.param(["logs", "--json"], LINES, id="all"),
+    ],
+)
+def test_log_is_one_that_the_commands_read(command, lines):
+    """They find in it what they look for, and no line is foreign to them."""
+    whole = [sys.executable, "-m", "flask_resilience", *command, log_file.log_file(LINES)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=True, timeout=60)
+    assert len(done.stdout.splitlines()) == lines
+
+
+def test_made_up_lines_are_as_real_ones(capsys):
+    """The finish of a made-up request has the fields that ours writes, in their order."""
+    with ExitStack() as stack:
+        server = servers.ours(stack)
+        server.test_client().get(servers.PATH)
+    real = json.loads(capsys.readouterr().out)
+    made_up = json.loads([*log_file.lines_of(1)][-1])
+    assert [one for one in made_up if not one.startswith(("outbound", "retry"))] == [*real]
+
+
+def test_reading_of_logs_is_measured():
+    """Nothing is left out: every command runs to a good end, and tells what memory it took."""
+    measured = measure(read_logs(LINES), rounds=1)
+    assert TRACE in measured.seconds
+    assert len(measured.figures) == 3
+    assert measured.left_out == {}
+
+
+def test_peak_memory_is_that_of_the_command():
+    """What the process that asks takes itself does not count."""
+    small, large = (
+        peak_memory([sys.executable, "-c", f"b'x' * ({megabytes} << 20)"]) for megabytes in (1, 65)
+    )
+    assert 60 < large - small < 75

@@ -10,7 +10,9 @@ from .breaker_open import breaker_open
 from .breaker_shared import breaker_shared, breaker_shared_steady
 from .breaker_threads import breaker_threads
 from .import_time import import_time
+from .inbound import inbound
 from .log_line import log_filtered, log_line
+from .read_logs import read_logs
 from .retry_success import retry_success
 from .session import session
 from .session_environment import session_environment
@@ -24,8 +26,10 @@ ROWS: dict[str, Callable[[], Row]] = {
     "breaker-shared-steady": breaker_shared_steady,
     "breaker-threads": breaker_threads,
     "import": import_time,
+    "inbound": inbound,
     "log-filtered": log_filtered,
     "log-line": log_line,
+    "read-logs": read_logs,
     "retry-success": retry_success,
     "session": session,
     "session-environment": session_environment,

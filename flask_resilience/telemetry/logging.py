@@ -21,7 +21,7 @@ from ..rules import LOG_FORMAT, LOG_LEVEL, LOG_PRESET, SERVICE_NAME, check
 from .encoding import choose_encoder
 from .lines import LINES
 from .output import write_line
-from .processors import PROCESSORS, SPAN, UNNAMED, render_record, setup
+from .processors import PROCESSORS, SPAN, UNNAMED, note_traceback, render_record, setup
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -147,6 +147,9 @@ class EventLog:
         for process in PROCESSORS:
             told = process(self._output, level, told)
         self._output.msg(told)
+        error = fields.get("exc_info")
+        if error is not None:
+            note_traceback(error)
 
 
 class StdlibHandler(logging.Handler):

@@ -47,6 +47,7 @@ _RECORD_FIELDS = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "_logger", "_name"}
 )
 """What is no field of the user's: the record's own, and what other handlers leave there."""
+_WRITTEN = "_flask_resilience_written"
 UNNAMED = "python"
 """What ``service`` says where nobody has named it."""
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -127,8 +128,20 @@ def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> Even
     if error is not None:
         fields["exception_type"] = type(error).__name__
         fields["exception_message"] = describe(error, str)
-        fields["exception_stacktrace"] = describe(error, _stacktrace)
+        if not has_traceback(error):
+            fields["exception_stacktrace"] = describe(error, _stacktrace)
     return fields
+
+
+def note_traceback(error: BaseException) -> None:
+    """Note that a line with the traceback of *error* was written, so that no other need have it."""
+    error.__dict__[_WRITTEN] = True
+
+
+def has_traceback(error: BaseException | None) -> bool:
+    """Say whether that of *error* was written, or of what it was raised while handling."""
+    told = (error, None if error is None else error.__context__)
+    return any(getattr(one, _WRITTEN, False) for one in told)
 
 
 def _stacktrace(error: object) -> str:
