@@ -95,6 +95,7 @@ storage.close()
 """
 READ_ONLY = """
 import os, sys, tempfile, time
+import urllib.parse  # pathlib imports it late, and then by somebody who may not read it
 from flask_resilience.errors import StorageError
 from flask_resilience.policies.circuit import Circuit
 from flask_resilience.storage.sqlite import SQLiteStorage
