@@ -22,10 +22,10 @@ class RequestContext:
     :param service: Name of the serving app, for its log lines.
     :param expires_at: When its caller stops waiting, in seconds of the clock's monotonic time;
         ``None`` if the caller did not say.
-    :param jars: The cookies of the request's calls, by session.
     :param span: Of serving it: its place in a trace.
     :param calls: Counts the calls made for it.
     :param added: What its view adds to its finish line.
+    :param jars: The cookies of the request's calls, by session.
     """
 
     request_id: str

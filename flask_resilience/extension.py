@@ -179,7 +179,6 @@ class Resilience:
     def _make_state(self, app: Flask, settings: Settings, on_event: Dispatcher) -> State:
         storage = guarded_storage(self._open_storage(app, settings), self._clock, on_event)
         breakers = BreakerRegistry(storage, self._clock, on_event)
-
         budgets = RetryBudgets(self._clock)
 
         def session(options: ClientOptions) -> ResilientSession:

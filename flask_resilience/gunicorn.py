@@ -13,14 +13,12 @@ finish line says more. A configuration of your own takes this over with
 from __future__ import annotations
 
 import logging
-import sys
 from importlib import import_module
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from .telemetry.logging import StdlibHandler, name_service
-from .telemetry.processors import has_traceback
 
 __all__ = ["accesslog", "logger_class"]
 
@@ -43,11 +41,6 @@ class JSONLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
             # Workers patch when the app, and urllib3 with it, has taken its classes from ssl. The
             # rest can wait for them: a patched arbiter would not see its workers end.
             import_module("gevent.monkey").patch_ssl()
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Say it as gunicorn does, but without a traceback that the request's own line has."""
-        say = self.error_log.error if has_traceback(sys.exc_info()[1]) else self.error_log.exception
-        say(msg, *args, **kwargs)
 
 
 def _handler() -> logging.Handler:

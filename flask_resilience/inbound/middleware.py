@@ -28,7 +28,7 @@ from .problems import CONTENT_TYPE, INTERNAL_ERROR, problem
 from .request_id import ENVIRON_KEY, environ_name
 from .request_timeout import ENVIRON_NAME as TIMEOUT_NAME
 from .request_timeout import parse_request_timeout
-from .served import Served
+from .served import Served, decoded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -141,8 +141,7 @@ class RequestIDMiddleware:
 
 def _answer(code: str, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Answer the problem *code* in the app's stead."""
-    path = str(environ.get("PATH_INFO", ""))  # UTF-8 that WSGI hands over disguised as Latin-1
-    members = problem(code, instance=path.encode("latin-1", "replace").decode("utf-8", "replace"))
+    members = problem(code, instance=decoded(environ.get("PATH_INFO", "")))
     body = json.dumps(members).encode()
     status = HTTPStatus(members["status"])
     headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]

@@ -104,7 +104,7 @@ class Served:
         self._on_event(
             RequestFinished(
                 method=environ["REQUEST_METHOD"],
-                path=_path(environ),
+                path=decoded(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")),
                 route=route,
                 endpoint=endpoint,
                 status=self._status,
@@ -128,10 +128,9 @@ def _flask_route() -> tuple[str | None, str | None]:
     return request.url_rule.rule, request.url_rule.endpoint
 
 
-def _path(environ: WSGIEnvironment) -> str:
-    """Return the path as the client meant it; WSGI hands UTF-8 over disguised as Latin-1."""
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return str(path).encode("latin-1", "replace").decode("utf-8", "replace")
+def decoded(path: str) -> str:
+    """Return a path as the client meant it; WSGI hands UTF-8 over disguised as Latin-1."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _outcome(status: int) -> str:

@@ -197,11 +197,6 @@ LINES: Mapping[type[Event], _Line] = MappingProxyType(
 )
 
 
-def level(event: Event) -> str:
-    """Return the level of the line that tells of *event*."""
-    return LINES[type(event)].level(event)
-
-
 def line(event: Event) -> tuple[str, str, Fields]:
     """Return the name, the level and the fields of the line that tells of *event*."""
     told = LINES[type(event)]

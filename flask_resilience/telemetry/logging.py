@@ -21,7 +21,7 @@ from ..rules import LOG_FORMAT, LOG_LEVEL, LOG_PRESET, SERVICE_NAME, check
 from .encoding import choose_encoder
 from .lines import LINES
 from .output import write_line
-from .processors import PROCESSORS, SPAN, UNNAMED, note_traceback, render_record, setup
+from .processors import PROCESSORS, UNNAMED, Origin, note_traceback, render_record, setup
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -105,11 +105,10 @@ class StandardOutput:
     """The end of the chain: a finished line goes out in one write.
 
     :param name: What ``logger`` says.
-    :param service: What ``service`` says, if not the name of the app that serves the request.
     """
 
-    def __init__(self, name: str = "root", service: str | None = None) -> None:
-        self.name, self.service = name, service
+    def __init__(self, name: str = "root") -> None:
+        self.name = name
 
     def msg(self, message: str) -> None:
         """Write one line; a full disk or a closed stream must not fail the request."""
@@ -130,7 +129,7 @@ class EventLog:
 
     def __init__(self, least: str, service: str) -> None:
         self._written = frozenset(LEVELS[LEVELS.index(least.lower()) :])
-        self._output = StandardOutput("flask_resilience", service)
+        self._service, self._output = service, StandardOutput()
 
     def __call__(self, event: Event) -> None:
         """Write the line that tells of *event*."""
@@ -141,11 +140,9 @@ class EventLog:
         fields = line.fields(event)
         told: Any = {key: value for key, value in fields.items() if value is not None}
         told["event"] = line.name
-        span = getattr(event, "span", None)
-        if span is not None:
-            told[SPAN] = span
+        origin = Origin("flask_resilience", self._service, getattr(event, "span", None))
         for process in PROCESSORS:
-            told = process(self._output, level, told)
+            told = process(origin, level, told)
         self._output.msg(told)
         error = fields.get("exc_info")
         if error is not None:

@@ -34,8 +34,6 @@ from .presets import PRESETS, present
 from .redaction import are_plain_names, is_plain_text, redact, redact_text
 from .whole_line import fit
 
-SPAN = "_span"
-"""Under which a line brings the span it belongs to, if that is not the current one."""
 SPAN_FIELDS = ("trace_id", "span_id", "parent_span_id")
 """What a line says of its span, in the order in which a span holds it."""
 _LEVELS = {50: "critical", 40: "error", 30: "warning", 20: "info"}
@@ -83,10 +81,8 @@ def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict
     event = fields.pop("event", "")
     request = current_request()
     serving = None if request is None else request.service
-    if SPAN in fields and isinstance(fields[SPAN], Span):
-        span: Span | None = fields.pop(SPAN)
-    else:
-        span = active_span() or (None if request is None else request.span)
+    of_request = None if request is None else request.span
+    span: Span | None = getattr(logger, "span", None) or active_span() or of_request
     core: EventDict = {
         "timestamp": _timestamp(),
         "level": _ALIASES.get(level, level),
@@ -126,22 +122,40 @@ def _add_exception(logger: WrappedLogger, level: str, fields: EventDict) -> Even
         return fields
     error = _exception(fields.pop("exc_info"))
     if error is not None:
-        fields["exception_type"] = type(error).__name__
-        fields["exception_message"] = describe(error, str)
-        if not has_traceback(error):
-            fields["exception_stacktrace"] = describe(error, _stacktrace)
+        fields.update(_words_of(error))
+        fields["exception_stacktrace"] = describe(error, _stacktrace)
     return fields
 
 
+def _words_of(error: BaseException) -> dict[str, str]:
+    return {
+        "exception_type": type(error).__name__,
+        "exception_message": describe(error, str),
+    }
+
+
 def note_traceback(error: BaseException) -> None:
-    """Note that a line with the traceback of *error* was written, so that no other need have it."""
-    error.__dict__[_WRITTEN] = True
+    """Note that a line with the traceback of *error* was written: a server's next needs it not."""
+    vars(error)[_WRITTEN] = True
 
 
-def has_traceback(error: BaseException | None) -> bool:
-    """Say whether that of *error* was written, or of what it was raised while handling."""
-    told = (error, None if error is None else error.__context__)
-    return any(getattr(one, _WRITTEN, False) for one in told)
+def _take_note(error: BaseException) -> bool:
+    """Say, once, whether the traceback of *error* was written, or one that ends in the same place.
+
+    Flask tells of a hook that fails for the answer to its own failure, too.
+    """
+    first = error.__context__
+    again = first is not None and _raised_at(first) == _raised_at(error)
+    told = (error, first) if first is not None and again else (error,)
+    notes = [vars(one).pop(_WRITTEN, False) for one in told]
+    return any(notes)
+
+
+def _raised_at(error: BaseException) -> tuple[object, int] | None:
+    last = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        last = (frame.f_code, line)
+    return last
 
 
 def _stacktrace(error: object) -> str:
@@ -149,12 +163,8 @@ def _stacktrace(error: object) -> str:
 
 
 def _redact(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    span = fields.pop(SPAN) if isinstance(fields.get(SPAN), Span) else None
-    told = fields if _are_plain(fields) else _redacted(fields)
-    return told if span is None else {**told, SPAN: span}
-
-
-def _redacted(fields: EventDict) -> EventDict:
+    if _are_plain(fields):
+        return fields
     redacted = {describe(key, str): _redact_field(value, key) for key, value in fields.items()}
     return {redact_text(key): value for key, value in redacted.items()}
 
@@ -208,10 +218,16 @@ def _is_terminal() -> bool:
         return False
 
 
-class _Origin(NamedTuple):
-    """The logger of a stdlib record, as processors know it."""
+class Origin(NamedTuple):
+    """Where a line comes from that structlog has no logger for, as processors know it.
+
+    :param service: What ``service`` says, if not the name of the app that serves the request.
+    :param span: Which it belongs to, if that is not the current one.
+    """
 
     name: str
+    service: str | None = None
+    span: Span | None = None
 
 
 def render_record(record: logging.LogRecord) -> str:
@@ -223,11 +239,12 @@ def render_record(record: logging.LogRecord) -> str:
         fields["event"] = _without_colours(record.getMessage())
         if added := vars(record).keys() - _RECORD_FIELDS:
             fields.update({key: value for key, value in vars(record).items() if key in added})
-        if record.exc_info:
-            fields["exc_info"] = record.exc_info
+        error = _exception(record.exc_info)
+        if error is not None:
+            fields.update(_words_of(error) if _take_note(error) else {"exc_info": error})
         if record.stack_info:
             fields["stack"] = record.stack_info
-    logger, level = _Origin(record.name), _level_name(record.levelno)
+    logger, level = Origin(record.name), _level_name(record.levelno)
     for process in PROCESSORS:
         fields = process(logger, level, fields)
     return cast("str", fields)

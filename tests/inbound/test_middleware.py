@@ -18,6 +18,9 @@ from flask_resilience.events import RequestFailed, RequestFinished
 from flask_resilience.testing import record_events
 
 
+EXCEPTION = "http.server.request.exception"
+
+
 @pytest.fixture
 def app(make_app):
     """Return an app with one route of each kind."""
@@ -281,6 +284,31 @@ def test_failing_after_request_hook_keeps_the_id_and_one_traceback(app, log_line
     assert [line["event"] for line in lines].count("http.server.request.finish") == 1
     assert sum("exception_stacktrace" in line for line in lines) == 1
     assert {line["request_id"] for line in lines} == {"abc-1"}
+
+
+def test_hook_that_fails_in_its_own_way_has_its_own_traceback(app, log_lines):
+    """Of two failures of one request each is told of with where it was raised."""
+
+    @app.after_request
+    def fail(response):
+        raise RuntimeError("hook")
+
+    app.test_client().get("/boom")
+    told = [line for line in log_lines() if "exception_stacktrace" in line]
+    assert [line["exception_message"] for line in told] == ["a secret detail", "hook"]
+
+
+def test_exception_that_is_raised_again_is_told_of_again(make_app, log_lines):
+    """One object raised in two requests is shown whole in both."""
+    app, error = make_app(), ValueError("the same")
+
+    @app.get("/")
+    def view():
+        raise error
+
+    for _ in range(2):
+        app.test_client().get("/")
+    assert ["exception_stacktrace" in line for line in log_lines(EXCEPTION)] == [True, True]
 
 
 def test_debuggers_and_tests_get_the_exception(app):
