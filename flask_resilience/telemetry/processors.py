@@ -13,14 +13,13 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from structlog.contextvars import STRUCTLOG_KEY_PREFIX
+from structlog.contextvars import merge_contextvars
 from structlog.dev import ConsoleRenderer
 from structlog.processors import StackInfoRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -39,7 +38,6 @@ SPAN_FIELDS = ("trace_id", "span_id", "parent_span_id")
 _LEVELS = {50: "critical", 40: "error", 30: "warning", 20: "info"}
 _ALIASES = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-_CONTEXT_PREFIX = len(STRUCTLOG_KEY_PREFIX)
 _PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 _RECORD_FIELDS = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "_logger", "_name"}
@@ -66,14 +64,6 @@ class Setup:
 
 setup = Setup()
 """The set-up in force, which :mod:`flask_resilience.telemetry.logging` changes."""
-
-
-def _merge_context(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
-    """Add what is bound in structlog's context variables, as its own processor does."""
-    for variable, value in copy_context().items():
-        if variable.name.startswith(STRUCTLOG_KEY_PREFIX) and value is not Ellipsis:
-            fields.setdefault(variable.name[_CONTEXT_PREFIX:], value)
-    return fields
 
 
 def _add_core(logger: WrappedLogger, level: str, fields: EventDict) -> EventDict:
@@ -261,7 +251,7 @@ def _level_name(number: int) -> str:
 
 
 PROCESSORS: Sequence[Processor] = (
-    _merge_context,
+    merge_contextvars,
     StackInfoRenderer(),
     _add_exception,
     _redact,

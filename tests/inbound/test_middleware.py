@@ -17,7 +17,6 @@ from flask_resilience import RequestIDMiddleware, Resilience, current_request_id
 from flask_resilience.events import RequestFailed, RequestFinished
 from flask_resilience.testing import record_events
 
-
 EXCEPTION = "http.server.request.exception"
 
 

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flask_resilience.circuits.circuit_storage import ABSENT
@@ -29,7 +30,6 @@ ONE, TWO = Circuit(failures=1), Circuit(failures=2)
 GENEROUS = 1.0
 """Seconds that no failing operation may take, on the slowest machine; it is meant to take 0.15."""
 
-HAS_PROC = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 KILLED = """
 import os, signal, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -39,14 +39,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 FORK = """
 import os, sys
+import psutil
 from flask_resilience.storage.sqlite import SQLiteStorage
 
 storage = SQLiteStorage(sys.argv[1])
 storage.read("a")
 
 def open_files():
-    names = [os.path.join("/proc/self/fd", one) for one in os.listdir("/proc/self/fd")]
-    return [os.readlink(one) for one in names if os.path.lexists(one)]
+    return [one.path for one in psutil.Process().open_files()]
 
 assert any(one.startswith(sys.argv[1]) for one in open_files())
 if os.fork() == 0:
@@ -56,6 +56,7 @@ storage.close()
 """
 FORK_IN_C = """
 import ctypes, os, sys
+import psutil
 from flask_resilience.policies.circuit import Circuit
 from flask_resilience.storage.sqlite import SQLiteStorage
 
@@ -63,8 +64,7 @@ storage = SQLiteStorage(sys.argv[1])
 storage.read("a")
 
 def logs():
-    names = [os.path.join("/proc/self/fd", one) for one in os.listdir("/proc/self/fd")]
-    return sum(os.readlink(one).endswith("-wal") for one in names if os.path.lexists(one))
+    return sum(one.path.endswith("-wal") for one in psutil.Process().open_files())
 
 inherited = logs()
 if ctypes.CDLL(None).fork() == 0:
@@ -156,9 +156,8 @@ def query(path, text, *values):
 
 def open_files(path):
     """Return the names of the files beginning with *path* that this process has open."""
-    names = [Path("/proc/self/fd", one) for one in os.listdir("/proc/self/fd")]
-    targets = [os.readlink(one) for one in names if os.path.lexists(one)]
-    return [one for one in targets if one.startswith(str(path))]
+    opened = [one.path for one in psutil.Process().open_files()]
+    return [one for one in opened if one.startswith(str(path))]
 
 
 def contents(folder):
@@ -508,19 +507,16 @@ def test_time_looks_like_the_wall_clocks(make_sqlite, path):
     assert storage.read("a").now == pytest.approx(time.time(), abs=5)
 
 
-@HAS_PROC
 def test_no_connection_is_inherited(tmp_path):
     """A forked process has no connection of its parent's open, not even unused."""
     assert run_python(FORK, str(tmp_path / "shop.sqlite3")) == "0\n"
 
 
-@HAS_PROC
 def test_inherited_connection_is_not_used(tmp_path):
     """A process forked by a server in C, which asks nobody, opens a connection of its own."""
     assert run_python(FORK_IN_C, str(tmp_path / "shop.sqlite3")) == "1\n"
 
 
-@HAS_PROC
 def test_few_idle_connections_are_kept(make_sqlite, path):
     """After 20 operations at once at most eight connections stay open."""
     together = threading.Barrier(20)
@@ -540,7 +536,6 @@ def test_few_idle_connections_are_kept(make_sqlite, path):
     assert len([one for one in open_files(path) if one.endswith("-wal")]) <= 8 + 1
 
 
-@HAS_PROC
 def test_storage_let_go_closes_its_connections(path):
     """A storage nobody holds any more leaves nothing open."""
     storage = SQLiteStorage(path)
