@@ -12,8 +12,7 @@ from flask_resilience.clock import SYSTEM_CLOCK
 from flask_resilience.errors import CircuitOpenError, ConfigurationError
 from flask_resilience.policies.circuit_breaker import CircuitBreakerPolicy
 from flask_resilience.storage.memory import MemoryStorage
-from flask_resilience.storage.outage import OutageGuard
-from flask_resilience.storage.url import open_storage
+from flask_resilience.storage.url import guarded_storage, open_storage
 
 from .peers import DAY, Guarded
 from .row import Repeat, UnavailableError
@@ -25,7 +24,7 @@ def make_breaker(
     storage: CircuitStorage | None = None, policy: CircuitBreakerPolicy | None = None
 ) -> Breaker:
     """Return a breaker on *storage*, or in memory, with the default policy or another."""
-    guarded = OutageGuard(storage or MemoryStorage(), SYSTEM_CLOCK, _ignore)
+    guarded = guarded_storage(storage or MemoryStorage(), SYSTEM_CLOCK, _ignore)
     policy = policy or CircuitBreakerPolicy()
     circuit_breaker = CircuitBreaker("ledger", policy, guarded, SYSTEM_CLOCK, _ignore)
     return Breaker(lambda: circuit_breaker)

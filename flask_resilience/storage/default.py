@@ -1,69 +1,65 @@
-"""A storage that is chosen when it is first used: what decides it may be set until then."""
+"""The storage of an app; where none is named it is chosen at its first use, when all is set."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from ..circuits.circuit_storage import CircuitStorage, Reading
+from ..clock import Clock
 from ..forks import begin_anew_when_forked
-from ..policies.circuit import Circuit
+from .place import default_path
+from .url import Opened, open_all
+
+T = TypeVar("T")
 
 
-class ChosenStorage:
-    """Be the storage that *choose* returns when this one is first used.
+class Chosen(Generic[T]):
+    """Be what *choose* returns when this is first called, from then on always the same.
 
-    :param choose: Called once in each process; connects to nothing.
+    :param choose: Called once in each process, for a worker may be another user than the process
+        it was forked from; connects to nothing.
     """
 
-    _lock: threading.RLock
-    _chosen: CircuitStorage | None  # guarded by _lock
+    _chosen: T | None  # guarded by _lock
 
-    def __init__(self, choose: Callable[[], CircuitStorage]) -> None:
+    def __init__(self, choose: Callable[[], T]) -> None:
         self._choose = choose
         self.begin_anew()
         begin_anew_when_forked(self)
 
-    @property
-    def chosen(self) -> CircuitStorage:
-        """Return the storage, from now on always the same."""
+    def __call__(self) -> T:
+        """Return what was chosen."""
+        chosen = self._chosen
+        if chosen is not None:
+            return chosen
         with self._lock:
             if self._chosen is None:
                 self._chosen = self._choose()
             return self._chosen
 
     def begin_anew(self) -> None:
-        """Have nothing chosen: a worker may be another user than the process it was forked from."""
+        """Have nothing chosen."""
         self._lock = threading.RLock()  # a stream let go may end within a collection in here
         self._chosen = None
 
-    @property
-    def name(self) -> str:
-        """Return what kind the storage is."""
-        return self.chosen.name
 
-    @property
-    def address(self) -> str:
-        """Return where the storage is, as a URL without a password."""
-        return self.chosen.address
+def app_storage(
+    url: str | None, *, namespace: str, salt: str, clock: Clock, alone: Callable[[], bool]
+) -> Callable[[], Opened]:
+    """Return what gives the storage of an app; nothing is connected to or written yet.
 
-    @property
-    def shared(self) -> bool:
-        """Return whether other processes meet in the storage."""
-        return self.chosen.shared
+    :param url: What the app names; ``None`` for a file that all processes of this user share.
+    :param salt: Tells apart apps that have the same namespace by chance.
+    :param alone: Says whether an app that names none is one that nobody else shares, as in tests.
+    :raises ConfigurationError: If a package is missing for the URL.
+    """
+    if url is not None:
+        opened = open_all(url, namespace=namespace, clock=clock)
+        return lambda: opened
 
-    def read(self, key: str) -> Reading:
-        """Return what is held for *key*.
+    def choose() -> Opened:
+        chosen = "memory://" if alone() else f"sqlite:///{default_path(namespace, salt)}"
+        return open_all(chosen, namespace=namespace, clock=clock)
 
-        :raises StorageError: If the storage cannot be asked.
-        """
-        return self.chosen.read(key)
-
-    def compare_and_set(
-        self, key: str, version: str, circuit: Circuit, ttl: float
-    ) -> tuple[bool, Reading]:
-        """Write *circuit* if *key* is still at *version*.
-
-        :raises StorageError: If the storage cannot be asked.
-        """
-        return self.chosen.compare_and_set(key, version, circuit, ttl)
+    return Chosen(choose)

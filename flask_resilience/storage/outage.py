@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
-from ..circuits.circuit_storage import CircuitStorage, Reading
+from ..circuits.circuit_storage import CircuitStorage
 from ..clock import Clock
 from ..errors import StorageError
 from ..events import OnEvent, StorageDegraded, StorageRecovered
 from ..forks import begin_anew_when_forked
-from ..policies.circuit import NEW, Circuit
+from ..policies.circuit import NEW
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
@@ -21,6 +21,8 @@ PROBE_TIMEOUT = 5.0
 """After so many seconds a probe that said nothing, as of a forked parent, is taken for lost."""
 
 Start: TypeAlias = Callable[[Callable[[], None]], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def start_thread(function: Callable[[], None]) -> None:
@@ -28,80 +30,62 @@ def start_thread(function: Callable[[], None]) -> None:
     threading.Thread(target=function, name="flask-resilience storage probe", daemon=True).start()
 
 
-class OutageGuard:
-    """Stand before a storage, and refuse at once while it is down.
+class Outage:
+    """Watch what is asked of one storage, and refuse at once while it is down.
 
     The first operation that fails begins an outage. From then on operations are refused without
     asking, and after a pause (1 second, doubled up to 30) the next one has a *probe* written by a
     short-lived thread, so that no caller ever waits for a storage known to be down.
 
+    All that lies in one storage shares one of these: it is down for all at once, and is told of
+    once.
+
+    :param find: Gives the circuits that lie in it, by which it is probed.
+    :param used_for: All that lies in it, for those who are told.
     :param on_event: Told of the beginning and the end of each outage.
     :param start: Runs a probe where nobody waits for it.
     """
 
     def __init__(
         self,
-        storage: CircuitStorage,
+        find: Callable[[], CircuitStorage],
         clock: Clock,
         on_event: OnEvent,
+        *,
+        used_for: str = "circuits",
         start: Start = start_thread,
     ) -> None:
-        self._storage, self._clock, self._on_event, self._start = storage, clock, on_event, start
+        self._find, self._clock, self._on_event, self._start = find, clock, on_event, start
+        self._used_for = used_for
         self._error: StorageError | None = None  # guarded by _lock
         self._down_since = self._probe_at = 0.0  # guarded by _lock
         self._pause = FIRST_PAUSE  # guarded by _lock
         self.begin_anew()
         begin_anew_when_forked(self)
 
-    @property
-    def name(self) -> str:
-        """Return what kind the storage is."""
-        return self._storage.name
-
-    @property
-    def address(self) -> str:
-        """Return where the storage is, as a URL without a password."""
-        return self._storage.address
-
-    @property
-    def shared(self) -> bool:
-        """Return whether other processes meet in the storage."""
-        return self._storage.shared
-
-    def read(self, key: str) -> Reading:
-        """Return what is held for *key*.
+    def watch(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what *operation* does.
 
         :raises StorageError: If the storage is down.
         """
-        self._refuse_while_down()
+        if self._error is not None:
+            self._refuse(self._error)
         try:
-            return self._storage.read(key)
+            return operation(*args, **kwargs)
         except StorageError as error:
             self._go_down(error)
             raise
 
-    def compare_and_set(
-        self, key: str, version: str, circuit: Circuit, ttl: float
-    ) -> tuple[bool, Reading]:
-        """Write *circuit* if *key* is still at *version*.
-
-        :raises StorageError: If the storage is down.
-        """
-        self._refuse_while_down()
-        try:
-            return self._storage.compare_and_set(key, version, circuit, ttl)
-        except StorageError as error:
-            self._go_down(error)
-            raise
+    @property
+    def next_probe_in(self) -> float:
+        """Return how many seconds it takes at least until the storage is asked again."""
+        return max(0.0, self._probe_at - self._clock.monotonic())
 
     def begin_anew(self) -> None:
         """Have a lock that nobody holds."""
         self._lock = threading.RLock()  # a stream let go may end within a collection in here
 
-    def _refuse_while_down(self) -> None:
-        error = self._error
-        if error is None:
-            return
+    def _refuse(self, error: StorageError) -> None:
         if self._claim_probe():
             try:
                 self._start(self._probe)
@@ -121,8 +105,9 @@ class OutageGuard:
     def _probe(self) -> None:
         """Ask for a write, not just an answer: a full or read-only storage is down, too."""
         try:
-            version = self._storage.read(PROBE_KEY).version
-            self._storage.compare_and_set(PROBE_KEY, version, NEW, PROBE_TTL)
+            storage = self._find()
+            version = storage.read(PROBE_KEY).version
+            storage.compare_and_set(PROBE_KEY, version, NEW, PROBE_TTL)
         except StorageError:
             self._wait_longer()
         else:
@@ -141,8 +126,8 @@ class OutageGuard:
             self._pause, self._probe_at = FIRST_PAUSE, now + FIRST_PAUSE
         self._on_event(
             StorageDegraded(
-                storage=self.address,
-                used_for="circuits",
+                storage=self._find().address,
+                used_for=self._used_for,
                 error_type=error.error_type,
                 error_message=error.reason,
             )
@@ -154,5 +139,7 @@ class OutageGuard:
             down_for = self._clock.monotonic() - self._down_since
         if ended:
             self._on_event(
-                StorageRecovered(storage=self.address, used_for="circuits", down_for=down_for)
+                StorageRecovered(
+                    storage=self._find().address, used_for=self._used_for, down_for=down_for
+                )
             )

@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,36 +16,31 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..clock import Clock
+from .sqlite_schema import COUNTERS, MARK, SCHEMA
 
 if sys.platform != "win32":
     import fcntl
 
-MARK = 0x464C5253
-"""Stands in the file's header (``application_id``) and says that it is ours."""
-
 BUSY_TIMEOUT = 0.1
 BUSY_PAUSE = 0.001
 SIDE_FILES = ("-wal", "-shm")
-SCHEMA = f"""
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-PRAGMA application_id = {MARK};
-BEGIN;
-CREATE TABLE clock (boot TEXT NOT NULL, offset REAL NOT NULL);
-CREATE TABLE circuits (
-    namespace TEXT NOT NULL,
-    key TEXT NOT NULL,
-    version TEXT NOT NULL,
-    circuit TEXT NOT NULL,
-    written_at REAL NOT NULL,
-    expires_at REAL NOT NULL,
-    PRIMARY KEY (namespace, key)
-) WITHOUT ROWID;
-CREATE INDEX circuits_by_end ON circuits (expires_at);
+LATEST_CIRCUIT = "SELECT max(written_at) FROM circuits"
+LATEST = """
+SELECT max(at) FROM (
+    SELECT max(written_at) AS at FROM circuits
+    UNION ALL SELECT max(written_at) FROM counters
+    UNION ALL SELECT max(at) FROM units
+)
 """
 
 Identity: TypeAlias = tuple[int, int]
 """Which file it is: its device and inode."""
+
+Row: TypeAlias = tuple[str, str]
+"""Whose row it is: a namespace and a key."""
+
+Run: TypeAlias = Callable[..., sqlite3.Cursor]
+"""Executes a statement with its values."""
 
 
 class ForeignFileError(OSError):
@@ -105,6 +100,7 @@ def check_ours(path: str) -> None:
 
 def _read_mark(path: str) -> int:
     with _connect(path, "mode=ro&immutable=1") as connection:
+        connection.execute("PRAGMA writable_schema = ON")  # a file that just grows is not corrupt
         ((mark,),) = connection.execute("PRAGMA application_id")
     return int(mark)
 
@@ -159,9 +155,11 @@ def create(path: str, offset: float) -> None:
         _remove_beside(draft)
 
 
-def open_file(path: str, identity: Identity, clock: Clock) -> OpenFile:
+def open_file(path: str, identity: Identity, clock: Clock, *, synced: bool = True) -> OpenFile:
     """Connect to the file, which is known to be ours.
 
+    :param synced: Whether a write waits for the disk, now and then with the file locked; if none
+        does, a power failure may leave a corrupt file.
     :raises sqlite3.Error: If that fails.
     """
     connection = sqlite3.connect(
@@ -172,7 +170,9 @@ def open_file(path: str, identity: Identity, clock: Clock) -> OpenFile:
         uri=True,
     )
     try:
-        execute(connection, "PRAGMA synchronous = NORMAL")
+        execute(connection, f"PRAGMA synchronous = {'NORMAL' if synced else 'OFF'}")
+        for statement in COUNTERS:
+            execute(connection, statement)
         return OpenFile(connection, identity, _settle_time(connection, clock))
     except BaseException as error:
         put_away_if_corrupt(path, identity, error)
@@ -194,15 +194,22 @@ def put_away_if_corrupt(path: str, identity: Identity, error: BaseException) -> 
             os.replace(path, f"{path}.corrupt")
 
 
-def execute(connection: sqlite3.Connection, statement: str, *values: str | float) -> sqlite3.Cursor:
+def execute(
+    connection: sqlite3.Connection,
+    statement: str,
+    *values: str | float | None,
+    end: float | None = None,
+) -> sqlite3.Cursor:
     """Execute what may meet a lock, again and again while it does.
 
     SQLite's own waiting tries seldom, which starves one of many writers, and keeps greenlets from
     running.
 
+    :param end: When to give up, in the host's monotonic time; ``None`` for soon.
     :raises sqlite3.Error: If the lock is held for too long, or anything else fails.
     """
-    end = time.monotonic() + BUSY_TIMEOUT
+    if end is None:
+        end = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
             return connection.execute(statement, values)
@@ -218,7 +225,7 @@ def _settle_time(connection: sqlite3.Connection, clock: Clock) -> float:
         return offset
     execute(connection, "BEGIN IMMEDIATE")
     if (offset := _offset(connection, clock)) is None:
-        ((latest,),) = connection.execute("SELECT max(written_at) FROM circuits")
+        ((latest,),) = connection.execute(LATEST)
         offset = max(clock.wall(), latest or 0.0) - clock.monotonic()
         connection.execute("UPDATE clock SET boot = ?, offset = ?", (boot_id(), offset))
     connection.execute("COMMIT")
@@ -228,10 +235,11 @@ def _settle_time(connection: sqlite3.Connection, clock: Clock) -> float:
 def _offset(connection: sqlite3.Connection, clock: Clock) -> float | None:
     """Return the offset that the file holds; ``None`` if it is from before the host started.
 
-    Time that goes back says so too, where the system does not name the start.
+    Time that goes back says so too, where the system does not name the start. To look for it among
+    all that was counted takes longer, and is done only there.
     """
-    query = "SELECT boot, offset, (SELECT max(written_at) FROM circuits) FROM clock"
-    ((boot, offset, latest),) = execute(connection, query)
+    ((boot, offset),) = execute(connection, "SELECT boot, offset FROM clock")
+    ((latest,),) = execute(connection, LATEST_CIRCUIT if boot_id() else LATEST)
     went_back = latest is not None and offset + clock.monotonic() < latest - 1.0
     return None if boot != boot_id() or went_back else float(offset)
 

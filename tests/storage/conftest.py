@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from flask_resilience.clock import Clock
+from flask_resilience.counters.counter_storage import CounterStorage
 from flask_resilience.storage.memory import MemoryStorage
 from flask_resilience.storage.redis import RedisStorage
 from flask_resilience.storage.sqlite import SQLiteStorage
+from flask_resilience.storage.url import open_all
 from flask_resilience.testing import FakeClock
 from tests.servers import RedisCluster, RedisServer
 
@@ -22,7 +24,7 @@ MakeRedis = Callable[..., RedisStorage]
 
 
 class Place:
-    """Where circuits lie: what makes a storage there, and lets time pass in it.
+    """Where circuits or counters lie: what makes a storage there, and lets time pass in it.
 
     :param url: What other processes find it by.
     :param make: Makes a storage of a namespace; takes ``clock`` where the time is the tests'.
@@ -126,3 +128,18 @@ def place(request: pytest.FixtureRequest) -> Place:
 def shared_place(request: pytest.FixtureRequest) -> Place:
     """Return each place that processes share."""
     return request.getfixturevalue(f"{request.param}_place")
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
+def counter_place(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Place]:
+    """Return each place in turn, for counters; memory and SQLite have the tests' clock."""
+    place = request.getfixturevalue(f"{request.param}_place")
+    with ExitStack() as stack:
+
+        def make(namespace: str = "shop") -> CounterStorage:
+            opened = open_all(place.url, namespace=namespace, clock=clock)
+            for one in (opened.circuits, opened.counters):
+                stack.callback(getattr(one, "close", lambda: None))
+            return opened.counters
+
+        yield Place(place.url, make, place.wait)

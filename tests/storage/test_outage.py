@@ -11,8 +11,9 @@ from flask_resilience import StorageError
 from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.events import StorageDegraded, StorageRecovered
 from flask_resilience.policies.circuit import NEW
+from flask_resilience.storage.guarded import GuardedCircuits
 from flask_resilience.storage.memory import MemoryStorage
-from flask_resilience.storage.outage import PROBE_TIMEOUT, OutageGuard, start_thread
+from flask_resilience.storage.outage import PROBE_TIMEOUT, Outage, start_thread
 
 
 class Failing(MemoryStorage):
@@ -60,7 +61,13 @@ def probes():
 @pytest.fixture
 def guard(storage, clock, events, probes):
     """Return a guard whose probes a test runs by hand."""
-    return OutageGuard(storage, clock, events.append, start=probes.append)
+    return guarded(storage, clock, events, probes.append)
+
+
+def guarded(storage, clock, events, start):
+    """Return circuits whose outage is told to *events* and probed by *start*."""
+    outage = Outage(lambda: storage, clock, events.append, start=start)
+    return GuardedCircuits(lambda: storage, outage)
 
 
 def fails(guard, operations=1):
@@ -103,7 +110,7 @@ def test_threads_that_fail_together_are_one_outage(guard, storage, events, clock
     storage.fails = {"read"}
     errors = [StorageError("memory://", "told to")] * 8
     for error in errors:
-        guard._go_down(error)  # noqa: SLF001  # each as its own operation would
+        guard._outage._go_down(error)  # noqa: SLF001  # each as its own operation would
     assert len(events) == 1
     clock.advance(1)
     assert fails(guard) == 1
@@ -170,7 +177,7 @@ def test_no_thread_to_be_had_is_no_error(storage, clock, events):
     def refuse(probe):
         raise RuntimeError("can't start new thread")
 
-    guard = OutageGuard(storage, clock, events.append, start=refuse)
+    guard = guarded(storage, clock, events, refuse)
     storage.fails = {"read"}
     fails(guard)
     clock.advance(1)
@@ -185,7 +192,7 @@ def test_probe_runs_beside_the_caller(storage, clock, events):
         started.append(probe)
         start_thread(lambda: (probe(), ended.set()))
 
-    guard = OutageGuard(storage, clock, events.append, start=start)
+    guard = guarded(storage, clock, events, start)
     storage.fails = {"read"}
     fails(guard)
     storage.fails = set()

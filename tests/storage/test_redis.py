@@ -15,7 +15,8 @@ import redis
 from flask_resilience.circuits.circuit_storage import ABSENT
 from flask_resilience.errors import ConfigurationError, StorageError
 from flask_resilience.policies.circuit import Circuit
-from flask_resilience.storage.redis import RedisStorage, Target
+from flask_resilience.storage.redis import RedisStorage
+from flask_resilience.storage.redis_server import Target
 from tests.servers import CERTIFICATE, PATIENCE, RedisServer, Sentinel, free_port
 
 TTL = 60.0

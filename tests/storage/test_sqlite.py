@@ -319,6 +319,16 @@ def test_foreign_file_is_not_touched(storage, path, write, used):
     assert contents(path.parent) == before
 
 
+def test_file_that_just_grows_is_known_as_ours(storage, path):
+    """A file whose header is written already, and its last pages not yet, is not corrupt."""
+    put(storage, "a", ONE)
+    storage.close()
+    content = bytearray(path.read_bytes())
+    content[28:32] = (len(content) // 4096 + 5).to_bytes(4, "big")
+    path.write_bytes(content)
+    sqlite_file.check_ours(str(path))
+
+
 @pytest.mark.parametrize("planted", ["folder", "file"])
 def test_planted_file_is_refused(make_sqlite, tmp_path, monkeypatch, planted):
     """Where all may make files, another user's file or folder is not used."""

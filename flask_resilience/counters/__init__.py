@@ -1,0 +1,1 @@
+"""Counters in use: what limits are counted with, shared by all who count together."""
