@@ -29,6 +29,17 @@ resilience = Resilience()
 api = Blueprint("appointments", __name__)
 
 
+def booking_customer() -> str:
+    """Return whom a booking is for, by whom bookings are limited; empty if it does not say."""
+    wanted = request.get_json(silent=True)
+    return str(wanted.get("customer", "")) if isinstance(wanted, Mapping) else ""
+
+
+def is_booked(response: Response) -> bool:
+    """Say whether a booking came of it: what was refused is not counted."""
+    return response.status_code == 201
+
+
 def create_app() -> Flask:
     """Return the app; ``SCHEDULING_URL`` says where the scheduling service is.
 
@@ -102,6 +113,7 @@ def appointment(number: int) -> ResponseReturnValue:
 
 @api.post("/appointments")
 @resilience.limit("120 per minute")
+@resilience.limit("5 per hour", key=booking_customer, deduct_when=is_booked)
 def book() -> ResponseReturnValue:
     """Book; the idempotency key lets the call be retried without booking twice."""
     wanted = texts(request.get_json(silent=True), "service", "day", "time", "customer")

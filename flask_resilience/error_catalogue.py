@@ -118,6 +118,20 @@ _ENTRIES = (
         troubleshooting="Wait for Retry-After, then send fewer requests.",
     ),
     ErrorEntry(
+        code="LIM-002",
+        title="Rate limit cannot be checked",
+        detail="Requests like this one are not taken just now.",
+        category="limit",
+        severity="error",
+        http_status=503,
+        recoverable=True,
+        troubleshooting=(
+            "The storage of the limits cannot be asked, and this limit lets nothing through "
+            "meanwhile. See 'storage.degraded' in the log for which storage and why; "
+            "on_storage_error='fallback' would let each process count alone."
+        ),
+    ),
+    ErrorEntry(
         code="NET-001",
         title="Upstream failed",
         detail="A service this one depends on failed.",
@@ -146,7 +160,8 @@ _ENTRIES = (
         http_status=500,
         recoverable=True,
         troubleshooting=(
-            "Where circuits are shared could not be asked; each process goes by its own meanwhile. "
+            "Where circuits and limits are shared could not be asked; each process goes by its own "
+            "meanwhile. "
             "See 'storage.degraded' in the log for which storage and why, and check that it runs, "
             "can be written and answers within 50 ms."
         ),

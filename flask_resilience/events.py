@@ -123,7 +123,7 @@ class StorageDegraded:
     """A storage cannot be asked; this process goes by what it knows itself meanwhile.
 
     :param storage: Which it is, as a URL without a password.
-    :param used_for: What it holds: ``circuits``.
+    :param used_for: What it holds: ``circuits``, or ``circuits and limits``.
     :param error_type: Class of the exception that began the outage.
     :param error_message: What it said, without a password.
     :param mode: What takes its place: ``process``.
@@ -147,6 +147,30 @@ class StorageRecovered:
     used_for: str
     down_for: float
     mode: str = "shared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitExceeded:
+    """A request was rejected by a limit on requests coming in.
+
+    :param policy: Which limit: ``app``, ``view``, ``blueprint`` or a scope's name.
+    :param limit: The quota of it that takes the longest to have room.
+    :param window: Of that quota, in seconds.
+    :param retry_after: Seconds the client was told to wait; ``None`` if it never has room.
+    :param key_type: What is counted by: ``client_address``, or ``key`` for the app's own.
+    :param key_hash: Tells keys apart without showing them; ``None`` if it stands for several.
+    :param suppressed: Rejections of the same that were not told of since the last one.
+    """
+
+    policy: str
+    limit: str
+    window: float
+    strategy: str
+    key_type: str
+    key_hash: str | None
+    retry_after: float | None = None
+    route: str | None = None
+    suppressed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +230,7 @@ Event: TypeAlias = (
     | CircuitChanged
     | StorageDegraded
     | StorageRecovered
+    | LimitExceeded
     | ConfigSuspicious
     | RequestFinished
     | RequestFailed

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from flask import Flask, has_app_context, request
+from flask import Flask, Response, has_app_context, request
 from flask.logging import default_handler
 from flask_limiter import Limiter
 
-from .circuits.circuit_storage import CircuitStorage
 from .circuits.guarded_code import Breaker
 from .circuits.registry import BreakerRegistry
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import ConfigurationError
 from .events import OnEvent, RequestFailed
-from .inbound.limits import LimitRule, Limits, exempt, limited
 from .inbound.middleware import RequestIDMiddleware
 from .inbound.problems import register_problems
 from .inbound.served import ERROR_TYPE_KEY
@@ -26,13 +24,14 @@ from .outbound.errors import ESCAPING, problem_code, problem_headers
 from .outbound.session import AppSession, ResilientSession
 from .policies.client import SECONDS, ClientOptions
 from .policies.retry_budget import RetryBudgets
+from .rate_limits.limits import LimitOptions, Limits
+from .rate_limits.marks import exempt, limited
+from .rate_limits.rule import Key, LimitRule
 from .rules import UPSTREAM, Exceptions, Maybe, check
 from .settings import Settings, load_settings
 from .state import EXTENSION, State, current_state, of_current_app
-from .storage.default import ChosenStorage
-from .storage.memory import MemoryStorage
-from .storage.place import default_path
-from .storage.url import guarded_storage, open_storage
+from .storage.default import app_storage
+from .storage.url import guarded_all
 from .telemetry.dispatch import Dispatcher
 from .telemetry.logging import EventLog, configure_logging
 from .telemetry.signals import Signals
@@ -105,27 +104,60 @@ class Resilience:
 
     @property
     def limiter(self) -> Limiter:
-        """Return the current app's Flask-Limiter."""
-        return current_state().limits.limiter
+        """Return the current app's Flask-Limiter, for what :meth:`limit` does not cover.
+
+        It counts in the app's storage. From the first time it is asked for, it looks at each
+        request by itself, too.
+        """
+        return current_state().limits.ask_limiter()
 
     def limit(
         self,
         limit: str | Callable[[], str],
         *,
-        key: Callable[[], str] | None = None,
+        key: Callable[[], Key] | None = None,
         cost: int | Callable[[], int] = 1,
-        methods: Sequence[str] | None = None,
+        methods: Collection[str] | None = None,
+        per_method: bool = False,
+        scope: str | None = None,
+        exempt_when: Callable[[], bool] | None = None,
+        deduct_when: Callable[[Response], bool] | None = None,
+        on_storage_error: str | None = None,
     ) -> Callable[[View], View]:
-        """Limit a view, beside what ``RATE_LIMIT`` says; goes under ``@app.route``.
+        """Limit a view, a class of views or a blueprint, beside what ``RATE_LIMIT`` says.
+
+        Goes under ``@app.route``. On a blueprint it holds for each of its views by itself.
 
         :param limit: As in ``"5/minute"`` or ``"1/second;10 per hour"``, or a function of no
             arguments that gives it.
-        :param key: Gives what is counted, instead of the client's address.
-        :param cost: What one request takes from the quota, or a function that gives it.
-        :param methods: The verbs it holds for; ``None`` for all.
-        :raises ConfigurationError: If the limit cannot be read, or the view is exempt.
+        :param key: Gives what is counted, instead of the client's address; of a tuple, the parts
+            stay apart.
+        :param cost: What one request takes from the quota, at least 1, or a function that gives
+            it; given as 0, the limit is left out.
+        :param methods: The verbs it holds for, of which GET includes HEAD; ``None`` for all.
+        :param per_method: Whether each verb has a quota of its own; HEAD shares that of GET.
+        :param scope: Limits of one scope that allow the same count together, wherever they stand;
+            ``None`` for this view alone.
+        :param exempt_when: Says of a request, without arguments, that the limit does not hold.
+        :param deduct_when: Says of a response that its request counts. Until there is one it
+            counts, so that no number of requests at once gets past the limit.
+        :param on_storage_error: While the storage is down: ``fallback``, this process counts alone;
+            ``open``, all are let in; ``closed``, none are. ``None`` for
+            ``RESILIENCE_RATE_LIMIT_ON_STORAGE_ERROR``.
+        :raises ConfigurationError: If the limit cannot be read, another value is wrong, or the view
+            is exempt.
         """
-        rule = LimitRule(limit=limit, key=key, cost=cost, methods=methods)
+        rule = LimitRule(
+            limit=limit,
+            key=key,
+            cost=cost,
+            methods=methods,
+            per_method=per_method,
+            scope=scope,
+            exempt_when=exempt_when,
+            deduct_when=deduct_when,
+            on_storage_error=on_storage_error,
+        )
         return lambda view: limited(view, rule, lambda: current_state().limits)
 
     def breaker(
@@ -154,7 +186,9 @@ class Resilience:
         return Breaker(of_current_app(name), ignore=ignore, timeout=timeout)
 
     def exempt(self, view: View) -> View:
-        """Free a view from every limit; goes under ``@app.route``.
+        """Free a view, a class of views or a blueprint from limits; goes under ``@app.route``.
+
+        Views of a blueprint that have limits of their own keep those.
 
         :raises ConfigurationError: If the view has a limit of its own.
         """
@@ -177,8 +211,15 @@ class Resilience:
         return ContextExecutor(max_workers)
 
     def _make_state(self, app: Flask, settings: Settings, on_event: Dispatcher) -> State:
-        storage = guarded_storage(self._open_storage(app, settings), self._clock, on_event)
-        breakers = BreakerRegistry(storage, self._clock, on_event)
+        find = app_storage(
+            settings.storage_url,
+            namespace=settings.namespace or app.import_name,
+            salt="" if settings.namespace else app.root_path,
+            clock=self._clock,
+            alone=lambda: app.testing or app.debug or self._clock is not SYSTEM_CLOCK,
+        )
+        storage = guarded_all(find, self._clock, on_event)
+        breakers = BreakerRegistry(storage.circuits, self._clock, on_event)
         budgets = RetryBudgets(self._clock)
 
         def session(options: ClientOptions) -> ResilientSession:
@@ -194,26 +235,20 @@ class Resilience:
             settings=settings,
             on_event=on_event,
             breakers=breakers,
-            limits=Limits(
-                app, rate_limit=settings.rate_limit, strategy=settings.rate_limit_strategy
-            ),
+            limits=Limits(app, _limit_options(settings), storage.counting, self._clock, on_event),
             session=session(settings.call),
             clients={name: session(options) for name, options in settings.clients.items()},
         )
 
-    def _open_storage(self, app: Flask, settings: Settings) -> CircuitStorage:
-        """Return where the app's circuits live; nothing is connected to or written yet."""
-        namespace = settings.namespace or app.import_name
-        if settings.storage_url is not None:
-            return open_storage(settings.storage_url, namespace=namespace, clock=self._clock)
 
-        def choose() -> CircuitStorage:
-            if app.testing or app.debug or self._clock is not SYSTEM_CLOCK:
-                return MemoryStorage(self._clock)  # whatever is tried, it is no worker's business
-            path = default_path(namespace, "" if settings.namespace else app.root_path)
-            return open_storage(f"sqlite:///{path}", namespace=namespace, clock=self._clock)
-
-        return ChosenStorage(choose)
+def _limit_options(settings: Settings) -> LimitOptions:
+    return LimitOptions(
+        rate_limit=settings.rate_limit,
+        strategy=settings.rate_limit_strategy,
+        on_storage_error=settings.rate_limit_on_storage_error,
+        headers=settings.rate_limit_headers,
+        trusted_proxies=settings.trusted_proxies,
+    )
 
 
 def _start_telemetry(app: Flask, settings: Settings) -> Dispatcher:

@@ -225,7 +225,7 @@ _STORAGE_URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StorageURL:
-    """Where circuits live: in memory, in a SQLite file, or in Redis or Valkey."""
+    """Where circuits and counters live: in memory, in a SQLite file, or in Redis or Valkey."""
 
     def accept(self, value: object) -> str:
         """Return *value* unchanged."""
@@ -248,6 +248,9 @@ REQUEST_ID_TRUST = OneOf("any", "proxy", "never")
 TRUSTED_PROXIES = Whole(0, 100)
 LOG_PRESET = OneOf("structlog", "otel", "ecs", "gcp", "datadog")
 LOG_LEVEL = OneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+RATE_LIMIT_STRATEGY = OneOf("fixed-window", "moving-window", "sliding-window-counter")
+RATE_LIMIT_ON_STORAGE_ERROR = OneOf("fallback", "open", "closed")
+RATE_LIMIT_HEADERS = OneOf("draft", "legacy", "both", "off")
 NAMESPACE = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")
 UPSTREAM = Text(r"[^\r\n]{1,255}", "a name of 1 to 255 characters on one line")
 SERVICE_NAME = Text(r"[^\r\n]{1,255}", "1 to 255 characters on one line")

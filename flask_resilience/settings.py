@@ -25,13 +25,15 @@ from .rules import (
     LOG_LEVEL,
     LOG_PRESET,
     NAMESPACE,
+    RATE_LIMIT_HEADERS,
+    RATE_LIMIT_ON_STORAGE_ERROR,
+    RATE_LIMIT_STRATEGY,
     REQUEST_ID_TRUST,
     SERVICE_NAME,
     TRUSTED_PROXIES,
     Flag,
     Maybe,
     Named,
-    OneOf,
     StorageURL,
     Text,
     check,
@@ -58,7 +60,7 @@ class Settings:
     storage_url: str | None = setting(
         None,
         Maybe(StorageURL()),
-        "where circuits live; None: a file shared by every worker on this host",
+        "where circuits and counters live; None: a file shared by every worker on this host",
     )
     namespace: str | None = setting(
         None,
@@ -87,8 +89,17 @@ class Settings:
     )
     rate_limit_strategy: str = setting(
         "sliding-window-counter",
-        OneOf("fixed-window", "moving-window", "sliding-window-counter"),
+        RATE_LIMIT_STRATEGY,
         "how requests are counted within a window",
+    )
+    rate_limit_on_storage_error: str = setting(
+        "fallback",
+        RATE_LIMIT_ON_STORAGE_ERROR,
+        "while the storage is down: each process counts alone, all are let in (open), or none "
+        "(closed)",
+    )
+    rate_limit_headers: str = setting(
+        "draft", RATE_LIMIT_HEADERS, "which fields tell clients how their limits stand"
     )
     handle_errors: bool = setting(
         True, Flag(), "whether upstream failures a view lets escape become problem responses"

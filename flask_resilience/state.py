@@ -11,8 +11,8 @@ from werkzeug.local import LocalProxy
 
 from .circuits.breaker import CircuitBreaker
 from .circuits.registry import BreakerRegistry
-from .inbound.limits import Limits
 from .outbound.session import ResilientSession
+from .rate_limits.limits import Limits
 from .settings import Settings
 from .telemetry.dispatch import Dispatcher
 

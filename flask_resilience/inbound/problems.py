@@ -41,7 +41,7 @@ def problem(
         "instance": instance,
         "request_id": current_request_id(),
         "code": code,
-        "retry_after": None if retry_after is None else _whole_seconds(retry_after),
+        "retry_after": None if retry_after is None else whole_seconds(retry_after),
         "troubleshooting": entry.troubleshooting if debug else None,
     }
     return {name: value for name, value in members.items() if value is not None}
@@ -58,7 +58,7 @@ def problem_response(code: str, retry_after: float | None = None) -> Response:
         body = json.dumps(members)
         response = Response(body, status=members["status"], mimetype=CONTENT_TYPE)
     if retry_after is not None:
-        response.headers["Retry-After"] = str(_whole_seconds(retry_after))
+        response.headers["Retry-After"] = str(whole_seconds(retry_after))
     return response
 
 
@@ -115,5 +115,6 @@ def _html(members: dict[str, Any]) -> str:
     return f'<!doctype html><html lang="en"><title>{title}</title><h1>{title}</h1><dl>{rows}</dl>'
 
 
-def _whole_seconds(seconds: float) -> int:
-    return max(1, math.ceil(seconds))
+def whole_seconds(seconds: float) -> int:
+    """Return *seconds* as ``Retry-After`` has them: rounded up, at least 1."""
+    return max(1, math.ceil(round(seconds, 6)))  # 40.00000000000001 is 40

@@ -1,222 +1,219 @@
-"""Limits on requests coming in, kept by one Flask-Limiter for each app.
+"""Limits on requests coming in: when a request is counted, and what follows of it.
 
-A decorated view is marked with its rules and bound to an app's limiter by that app's first request
-to it: the module that holds the view may serve several apps, each with counts of its own.
+``RATE_LIMIT`` is counted before the app has looked at the request, the limits of a view as it is
+called. A rejected request takes nothing: what it was counted by before is given back.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import wraps
-from threading import Lock
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from weakref import WeakKeyDictionary
 
-import limits
-from flask import Flask, Response, current_app, request
-from flask_limiter import Limiter, RequestLimit
-from flask_limiter.util import get_remote_address
+from flask import Flask, Request, Response, request
+from flask_limiter import RequestLimit
 
-from ..errors import ConfigurationError
-from ..rules import Maybe, Whole, check
-from .problems import problem_response
+from ..clock import Clock
+from ..counters.counting import Counting
+from ..events import OnEvent
+from ..inbound.problems import whole_seconds
+from ..policies.quota import Strategy
+from .admission import Admission
+from .checks import check_views, suspicions
+from .headers import HEADERS
+from .key import client_key
+from .limiter import AppLimiter
+from .marks import Mark, is_exempt, marks_of, method_marks
+from .placed_rule import PlacedRule, PlacedRules, place
+from .rejection import request_limits
+from .rule import LimitRule, check_limit
+from .suppression import Suppression
+from .tally import Tally
 
-RATE_LIMIT_EXCEEDED = "LIM-001"
-
-View = TypeVar("View", bound=Callable[..., Any])
-
-_limiter_logger = logging.getLogger("flask-limiter")
-if _limiter_logger.level == logging.NOTSET:
-    # What it says of each rejection, with the client's address, the finish line says better.
-    _limiter_logger.setLevel(logging.WARNING)
+REJECTED = (429, 503)
+TALLY = "flask_resilience.limits"
+"""Where a request's tally is in its environment; ``None`` if no limit holds for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimitRule:
-    """One ``@limit``.
+class LimitOptions:
+    """What an app sets for all its limits.
 
-    :param limit: As in ``"5/minute"`` or ``"1/second;10 per hour"``, or what gives it.
-    :param key: Gives what is counted, instead of the client's address.
-    :param cost: What one request takes from the quota, or what gives it.
-    :param methods: The verbs it holds for; ``None`` for all.
-    :raises ConfigurationError: If the limit cannot be read, or another value is wrong.
+    :param rate_limit: Holds for each client over all routes together; ``""`` for none.
+    :param strategy: How requests are counted within a window.
+    :param on_storage_error: ``fallback``, ``open`` or ``closed``.
+    :param headers: ``draft``, ``legacy``, ``both`` or ``off``.
+    :param trusted_proxies: Whose word is taken for where a request comes from.
     """
 
-    limit: str | Callable[[], str]
-    key: Callable[[], str] | None = None
-    cost: int | Callable[[], int] = 1
-    methods: Sequence[str] | None = None
+    rate_limit: str
+    strategy: str
+    on_storage_error: str
+    headers: str
+    trusted_proxies: int
 
-    def __post_init__(self) -> None:
-        if not callable(self.limit):
-            check_limit("limit", self.limit)
-        if not callable(self.cost):
-            check("cost", self.cost, Whole(1, 1_000_000))
-        check("methods", self.methods, Maybe(Verbs()))
-        if self.key is not None and not callable(self.key):
-            raise ConfigurationError(f"key is {self.key!r}; it must be a function.", key="key")
+    def common_rules(self) -> PlacedRules:
+        """Return the rule for all routes together, if there is one.
+
+        :raises ConfigurationError: If it cannot be read.
+        """
+        if not self.rate_limit:
+            return ()
+        check_limit("RESILIENCE_RATE_LIMIT", self.rate_limit)
+        return (PlacedRule(LimitRule(limit=self.rate_limit), "app", "app"),)
 
 
-class Verbs:
-    """The rule of ``methods``: a collection of verbs, and not the text of one."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of an endpoint beforehand.
 
-    def accept(self, value: object) -> object:
-        """Return *value* unchanged."""
-        if isinstance(value, str) or not isinstance(value, Collection):
-            raise ValueError
-        if not all(isinstance(verb, str) and verb.isalpha() for verb in value):
-            raise ValueError
-        return value
+    :param placed: The rules that stand on its view, its view's methods and its blueprints.
+    :param ahead: Those that each of its requests will be counted by.
+    :param common: Those for all routes together.
+    """
 
-    def __str__(self) -> str:
-        return "a list of verbs, as ['POST']"
+    is_free: bool
+    placed: Mapping[Mark, PlacedRules] = field(default_factory=dict)
+    ahead: PlacedRules = ()
+    common: PlacedRules = ()
 
 
 class Limits:
-    """One app's limiter, and the views bound to it.
+    """The limits of one app.
 
-    :param rate_limit: Holds for each client over all routes together; ``""`` for none.
-    :param strategy: How Flask-Limiter counts within a window.
-    :raises ConfigurationError: If the limit cannot be read.
+    :raises ConfigurationError: If the limit for all routes cannot be read.
     """
 
-    def __init__(self, app: Flask, *, rate_limit: str, strategy: str) -> None:
-        if rate_limit:
-            check_limit("RESILIENCE_RATE_LIMIT", rate_limit)
-        self.limiter = Limiter(
-            get_remote_address,
-            application_limits=[rate_limit] if rate_limit else None,
-            strategy=strategy,
-            storage_uri="memory://",
-            on_breach=_answer_breach,
-        )
-        self.limiter.request_filter(_does_not_count)
+    def __init__(
+        self, app: Flask, options: LimitOptions, counting: Counting, clock: Clock, on_event: OnEvent
+    ) -> None:
+        self._app, self._options, self._counting, self._on_event = app, options, counting, on_event
+        self._common = options.common_rules()
+        self._headers = HEADERS[options.headers]
+        self._suppression = Suppression(clock, on_event)
+        strategy = Strategy(options.strategy)
+        self._admission = Admission(counting, strategy, options.on_storage_error, self._suppression)
+        self._plans: dict[str | None, Plan] = {None: Plan(is_free=True)}
+        self._elsewhere: WeakKeyDictionary[Mark, dict[str, PlacedRules]] = WeakKeyDictionary()
+        self._checked = False
+        app.before_request(self._enter)
+        app.after_request(self._leave)
+        self.limiter = AppLimiter(self._client, counting, strategy, _current_limits)
         self.limiter.init_app(app)
-        self._lock = Lock()
-        self._bound: dict[_LimitedView, Callable[..., Any]] = {}  # guarded by _lock
 
-    def bound(self, view: _LimitedView) -> Callable[..., Any]:
-        """Return *view* with its rules held by this app's limiter."""
-        with self._lock:
-            if view not in self._bound:
-                limited = _named_apart(view.view, len(self._bound))
-                for rule in view.rules:
-                    limited = self._hold(rule)(limited)
-                self._bound[view] = limited
-            return self._bound[view]
+    def hold(self, mark: Mark) -> None:
+        """Count the request being served by the rules of *mark*, or reject it.
 
-    def _hold(self, rule: LimitRule) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        return self.limiter.limit(
-            _checked(rule.limit),
-            key_func=_never_empty(rule.key),
-            cost=rule.cost,
-            methods=None if rule.methods is None else list(rule.methods),
+        :raises RateLimitExceeded: If one of them has no room for it.
+        :raises ServiceUnavailable: If one that is closed then cannot be counted.
+        """
+        this = _request()
+        if TALLY not in this.environ:  # the view is called by something else than Flask
+            this.environ[TALLY] = Tally(self._client(), ())
+        tally = this.environ[TALLY]
+        if tally is None:
+            return
+        rules = self._plan(this).placed.get(mark)
+        if rules is None:
+            self._admission.admit(this, tally, self._rules_elsewhere(mark, this), begun=True)
+        else:
+            self._admission.admit(this, tally, rules)
+
+    def ask_limiter(self) -> AppLimiter:
+        """Return the app's Flask-Limiter, which takes part in each request from now on."""
+        self.limiter.take_part()
+        return self.limiter
+
+    def _enter(self) -> None:
+        """Begin to count the request that has come."""
+        this = _request()
+        if not self._checked:
+            self._check(this)
+        self._suppression.tell_due()
+        plan = self._plan(this)
+        if self._is_free(this, plan):
+            this.environ[TALLY] = None
+            return
+        this.environ[TALLY] = tally = Tally(self._client(), plan.ahead)
+        self._admission.admit(this, tally, plan.common)
+
+    def _leave(self, response: Response) -> Response:
+        """Settle what was counted of the request, and tell its client how things stand."""
+        tally: Tally | None = request.environ.get(TALLY)
+        if tally is None or not tally.entries:
+            return response
+        tally.settle(response)
+        told = tally.told()
+        if told:
+            response.headers.update(self._headers(told))
+        retry_after = tally.retry_after
+        if retry_after is not None and response.status_code in REJECTED and isfinite(retry_after):
+            response.headers.setdefault("Retry-After", str(whole_seconds(retry_after)))
+        return response
+
+    def _client(self) -> str:
+        return client_key(request.environ, self._options.trusted_proxies)
+
+    def _is_free(self, this: Request, plan: Plan) -> bool:
+        return (
+            plan.is_free
+            or this.method == "OPTIONS"
+            or not self.limiter.enabled
+            or (bool(self.limiter.filters) and any(free() for free in self.limiter.filters))
         )
 
+    def _plan(self, this: Request) -> Plan:
+        endpoint = this.endpoint
+        plan = self._plans.get(endpoint)
+        if plan is None:
+            plan = self._plans[endpoint] = self._make_plan(endpoint or "", this.blueprints)
+        return plan
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _LimitedView:
-    """A view and the rules of all its ``@limit`` decorators, the innermost first."""
+    def _make_plan(self, endpoint: str, blueprints: Iterable[str]) -> Plan:
+        view = self._app.view_functions.get(endpoint)
+        around = [self._app.blueprints[name] for name in blueprints]
+        own = (*marks_of(view), *method_marks(view))
+        freed = endpoint.rpartition(".")[2] == "static" or is_exempt(*around)
+        if is_exempt(view) or (freed and not own):
+            return Plan(is_free=True)
+        of_blueprints = tuple(mark for one in around for mark in marks_of(one))
+        placed = {mark: place(mark, endpoint) for mark in (*of_blueprints, *own)}
+        if freed:  # its own limits hold all the same
+            placed |= dict.fromkeys(of_blueprints, ())
+        always = (*of_blueprints, *marks_of(view))
+        ahead = tuple(rule for mark in always for rule in placed[mark])
+        return Plan(False, placed, ahead, () if freed else self._common)
 
-    view: Callable[..., Any]
-    rules: tuple[LimitRule, ...]
+    def _rules_elsewhere(self, mark: Mark, this: Request) -> PlacedRules:
+        """Return the rules of a function that a view calls; they hold for each endpoint apart."""
+        endpoint = this.endpoint or ""
+        rules = self._elsewhere.setdefault(mark, {})
+        if endpoint not in rules:
+            rules[endpoint] = place(mark, endpoint)
+        return rules[endpoint]
 
+    def _check(self, this: Request) -> None:
+        """Look once at what the app has come to.
 
-def limited(view: View, rule: LimitRule, find_limits: Callable[[], Limits]) -> View:
-    """Return *view* held to *rule* by the limits of whichever app is serving.
-
-    :raises ConfigurationError: If it is exempt.
-    """
-    if _is_exempt(view):
-        raise _contradiction(view)
-    inner: _LimitedView = getattr(view, "resilience_limited", _LimitedView(view, ()))
-    mark = _LimitedView(inner.view, (*inner.rules, rule))
-
-    @wraps(inner.view)
-    def held(*args: Any, **kwargs: Any) -> Any:
-        return find_limits().bound(mark)(*args, **kwargs)
-
-    held.resilience_limited = mark  # type: ignore[attr-defined]
-    return cast("View", held)
-
-
-def exempt(view: View) -> View:
-    """Return *view* marked as free of every limit.
-
-    :raises ConfigurationError: If it has a limit of its own.
-    """
-    if hasattr(view, "resilience_limited"):
-        raise _contradiction(view)
-    view.resilience_exempt = True  # type: ignore[attr-defined]
-    return view
-
-
-def _checked(limit: str | Callable[[], str]) -> str | Callable[[], str]:
-    """Return *limit*; one that is asked for at each request is held to its notation then.
-
-    Flask-Limiter would leave out one that it cannot read, and so limit nothing.
-    """
-    if isinstance(limit, str):
-        return limit
-
-    def give() -> str:
-        given = limit()
-        check_limit("limit", given)
-        return given
-
-    return give
+        :raises ConfigurationError: If a limit stands where it cannot hold, at every request.
+        """
+        check_views(self._app)
+        self._checked = True
+        found = suspicions(
+            self._app,
+            this.environ,
+            shared=self._counting.storage.shared,
+            proxies=self._options.trusted_proxies,
+        )
+        for one in found:
+            self._on_event(one)
 
 
-def _never_empty(key: Callable[[], str] | None) -> Callable[[], str] | None:
-    """Return *key* so that an empty key is one to count by; Flask-Limiter would leave it out."""
-    return None if key is None else lambda: f"key:{key()}"
+def _request() -> Request:
+    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  # documented
 
 
-def _named_apart(view: Callable[..., Any], number: int) -> Callable[..., Any]:
-    """Return *view* under a name of its own: Flask-Limiter would lump equal names together."""
-
-    @wraps(view)
-    def apart(*args: Any, **kwargs: Any) -> Any:
-        return current_app.ensure_sync(view)(*args, **kwargs)
-
-    apart.__qualname__ += f"#{number}"
-    return apart
-
-
-def check_limit(name: str, limit: object) -> None:
-    """Hold *limit* to the notation of the ``limits`` library.
-
-    :raises ConfigurationError: If it cannot be read.
-    """
-    try:
-        limits.parse_many(cast("str", limit))
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second', "
-            "several of them separated by ';'.",
-            key=name,
-            value=limit,
-        ) from None
-
-
-def _does_not_count() -> bool:
-    """Say whether the request being served is free of limits."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    return request.method == "OPTIONS" or _is_exempt(view)
-
-
-def _is_exempt(view: object) -> bool:
-    return getattr(view, "resilience_exempt", False)
-
-
-def _answer_breach(breached: RequestLimit) -> Response:
-    return problem_response(RATE_LIMIT_EXCEEDED, breached.window.reset_time - time.time())
-
-
-def _contradiction(view: Callable[..., Any]) -> ConfigurationError:
-    name = getattr(view, "__qualname__", repr(view))
-    return ConfigurationError(
-        f"{name} is both limited and exempt; keep one of the two decorators.", key=name
-    )
+def _current_limits(limiter: AppLimiter) -> list[RequestLimit]:
+    tally = request.environ.get(TALLY)
+    return [] if tally is None else request_limits(limiter, tally.entries)

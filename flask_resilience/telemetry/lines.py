@@ -18,6 +18,7 @@ from ..events import (
     CircuitChanged,
     ConfigSuspicious,
     Event,
+    LimitExceeded,
     RequestFailed,
     RequestFinished,
     RetryScheduled,
@@ -106,6 +107,20 @@ def _recovered(event: StorageRecovered) -> Fields:
     }
 
 
+def _limit(event: LimitExceeded) -> Fields:
+    return {
+        "policy": event.policy,
+        "limit": event.limit,
+        "window_s": event.window,
+        "retry_after_s": None if event.retry_after is None else round(event.retry_after, 3),
+        "http_route": event.route,
+        "strategy": event.strategy,
+        "key_type": event.key_type,
+        "key_hash": event.key_hash,
+        "suppressed": event.suppressed,
+    }
+
+
 def _suspicious(event: ConfigSuspicious) -> Fields:
     return {"check": event.check, "hint": event.hint}
 
@@ -186,6 +201,7 @@ LINES: Mapping[type[Event], _Line] = MappingProxyType(
         ),
         StorageDegraded: _Line("storage.degraded", _always("warning"), _degraded),
         StorageRecovered: _Line("storage.recovered", _always("info"), _recovered),
+        LimitExceeded: _Line("rate_limit.exceeded", _always("warning"), _limit),
         ConfigSuspicious: _Line("config.suspicious", _always("warning"), _suspicious),
         RequestFinished: _Line(
             "http.server.request.finish",

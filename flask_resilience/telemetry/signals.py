@@ -27,6 +27,7 @@ from ..events import (
     CircuitChanged,
     ConfigSuspicious,
     Event,
+    LimitExceeded,
     RetryScheduled,
     StorageDegraded,
     StorageRecovered,
@@ -41,6 +42,7 @@ call_finished = _signals.signal("resilience-call-finished")
 circuit_changed = _signals.signal("resilience-circuit-changed")
 storage_degraded = _signals.signal("resilience-storage-degraded")
 storage_recovered = _signals.signal("resilience-storage-recovered")
+limit_exceeded = _signals.signal("resilience-limit-exceeded")
 config_suspicious = _signals.signal("resilience-config-suspicious")
 
 SIGNALS: dict[type[Event], NamedSignal] = {
@@ -50,6 +52,7 @@ SIGNALS: dict[type[Event], NamedSignal] = {
     CircuitChanged: circuit_changed,
     StorageDegraded: storage_degraded,
     StorageRecovered: storage_recovered,
+    LimitExceeded: limit_exceeded,
     ConfigSuspicious: config_suspicious,
 }
 

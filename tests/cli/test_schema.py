@@ -86,7 +86,9 @@ def test_every_line_is_described(kind):
 def test_real_lines_keep_to_it(make_app, make_upstream, log_lines):
     """What an app writes, its users' own lines too, is as the schema says."""
     upstream = make_upstream(503, 200, 500, 500)
-    app = make_app(log_level="DEBUG", breaker_failure_threshold=2, retry_attempts=2)
+    app = make_app(
+        log_level="DEBUG", breaker_failure_threshold=2, retry_attempts=2, rate_limit="3/minute"
+    )
 
     @app.get("/<int:number>")
     def view(number):
@@ -98,7 +100,7 @@ def test_real_lines_keep_to_it(make_app, make_upstream, log_lines):
     def broken():
         raise ValueError("no")
 
-    for path in ("/1", "/2", "/nothing", "/broken"):
+    for path in ("/1", "/2", "/nothing", "/broken", "/3"):
         app.test_client().get(path)
     lines = log_lines()
     assert [list(complaints(one)) for one in lines] == [[]] * len(lines)
@@ -107,6 +109,7 @@ def test_real_lines_keep_to_it(make_app, make_upstream, log_lines):
         "http.client.retry",
         "http.client.finish",
         "circuit_breaker.transition",
+        "rate_limit.exceeded",
         "http.server.request.finish",
         "http.server.request.exception",
     }

@@ -234,6 +234,15 @@ def test_health_is_not_limited(client: FlaskClient) -> None:
     assert {client.get("/health").status_code for _ in range(601)} == {200}
 
 
+def test_customer_books_five_times_an_hour(client: FlaskClient, booking: Booking) -> None:
+    """The sixth booking of a customer is answered 429; one that was refused did not count."""
+    times = ["09:00", "09:00", "10:00", "11:00", "12:00", "13:00", "14:00"]
+    asked = [client.post("/appointments", json=booking | {"time": time}) for time in times]
+    assert [answer.status_code for answer in asked] == [201, 409, 201, 201, 201, 201, 429]
+    other = booking | {"time": "14:00", "customer": "Grace"}
+    assert client.post("/appointments", json=other).status_code == 201
+
+
 def test_bookings_are_limited(client: FlaskClient) -> None:
     """The 121st booking within a minute is answered 429; reading goes on."""
     statuses = [client.post("/appointments", json={}).status_code for _ in range(121)]

@@ -16,6 +16,7 @@ import requests
 from werkzeug.test import EnvironBuilder
 
 from flask_resilience.events import ConfigSuspicious
+from flask_resilience.inbound.worker_timeout import CHECK
 from flask_resilience.testing import record_events
 from tests.servers import free_port
 from tests.sharing.fleet import wait_until
@@ -205,5 +206,5 @@ def test_each_gunicorn_worker_tells_of_it_once(tmp_path, deadline, options, line
     with served(tmp_path, deadline, options) as url:
         workers = ask_all(url)
     told = [json.loads(line) for line in tmp_path.joinpath("log").read_text().splitlines()]
-    suspicious = [one["pid"] for one in told if one["event"] == "config.suspicious"]
+    suspicious = [one["pid"] for one in told if one.get("check") == CHECK]
     assert sorted(suspicious) == sorted(workers) * lines

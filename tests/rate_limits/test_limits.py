@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from flask import Flask
 from flask.views import MethodView
@@ -11,16 +9,10 @@ from flask.views import MethodView
 from flask_resilience import ConfigurationError, Resilience
 
 
-@pytest.fixture(autouse=True)
-def _one_moment(monkeypatch):
-    """Hold the time within one window: the counter is an estimate where two of them meet."""
-    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
-
-
 @pytest.fixture
-def resilience():
-    """Return an extension with the default limit."""
-    return Resilience()
+def resilience(clock):
+    """Return an extension with the default limit, whose counters are in memory."""
+    return Resilience(clock=clock)
 
 
 @pytest.fixture
@@ -205,10 +197,10 @@ def test_limiter_is_the_apps_flask_limiter(app, resilience):
 
 
 @pytest.mark.parametrize("strategy", ["fixed-window", "moving-window", "sliding-window-counter"])
-def test_each_strategy_holds_the_limit(strategy):
+def test_each_strategy_holds_the_limit(strategy, clock):
     """Whatever the strategy, the limit is the limit, and the wait is told."""
     app = Flask("strategy")
-    Resilience(app, rate_limit="3/minute", rate_limit_strategy=strategy)
+    Resilience(app, clock=clock, rate_limit="3/minute", rate_limit_strategy=strategy)
     app.add_url_rule("/", "index", lambda: "")
     assert statuses(app, ["/"] * 4) == [200, 200, 200, 429]
     answer = app.test_client().get("/", environ_base={"REMOTE_ADDR": "192.0.2.1"})

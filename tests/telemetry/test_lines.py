@@ -52,6 +52,16 @@ DEGRADED = events.StorageDegraded(
 RECOVERED = events.StorageRecovered(
     storage="redis://host:6379/0", used_for="circuits", down_for=1.5
 )
+LIMIT = events.LimitExceeded(
+    policy="app",
+    limit="10 per 1 minute",
+    window=60,
+    strategy="sliding-window-counter",
+    key_type="client_address",
+    key_hash="0af7651916cd43dd",
+    retry_after=12.3456,
+    route="/products",
+)
 SUSPICIOUS = events.ConfigSuspicious(check="deadline_above_worker_timeout", hint="raise it.")
 FAILURE = events.RequestFailed(error=ValueError())
 
@@ -85,6 +95,7 @@ def changed(event, **fields):
         ),
         pytest.param(DEGRADED, "storage.degraded", "warning", id="storage down"),
         pytest.param(RECOVERED, "storage.recovered", "info", id="storage back"),
+        pytest.param(LIMIT, "rate_limit.exceeded", "warning", id="rejection by a limit"),
         pytest.param(SUSPICIOUS, "config.suspicious", "warning", id="suspicious setting"),
         pytest.param(REQUEST, "http.server.request.finish", "info", id="request"),
         pytest.param(changed(REQUEST, status=503), "http.server.request.finish", "error", id="5xx"),
@@ -110,6 +121,17 @@ def test_durations_are_milliseconds():
         2000.0,
         20000.0,
     )
+
+
+def test_a_limits_window_and_wait_are_seconds():
+    """They are told in the unit of the headers, under names that say so."""
+    fields = line(LIMIT)[2]
+    assert (fields["window_s"], fields["retry_after_s"]) == (60, 12.346)
+
+
+def test_a_wait_without_end_is_not_told():
+    """A request that costs more than its limit allows was told no time to come again."""
+    assert line(changed(LIMIT, retry_after=None))[2]["retry_after_s"] is None
 
 
 @pytest.mark.parametrize(
@@ -140,6 +162,11 @@ def test_durations_are_milliseconds():
         ),
         pytest.param(DEGRADED, "storage used_for error_type error_message mode", id="storage down"),
         pytest.param(RECOVERED, "storage used_for mode down_ms", id="storage back"),
+        pytest.param(
+            LIMIT,
+            "policy limit window_s retry_after_s http_route strategy key_type key_hash suppressed",
+            id="rejection by a limit",
+        ),
         pytest.param(SUSPICIOUS, "check hint", id="suspicious setting"),
         pytest.param(
             REQUEST,

@@ -55,6 +55,8 @@ EVENTS = [
     ),
     samples.DEGRADED,
     samples.RECOVERED,
+    samples.LIMIT,
+    replace(samples.LIMIT, retry_after=None, route=None, key_hash=None, suppressed=41),
     samples.SUSPICIOUS,
     samples.FAILURE,
 ]

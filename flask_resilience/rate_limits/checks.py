@@ -1,0 +1,75 @@
+"""What can be wrong with an app's limits without an error of its own, looked for once.
+
+Each of these silently means something else than what somebody wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from ..errors import ConfigurationError
+from ..events import ConfigSuspicious
+from .marks import hidden_exemptions, misplaced
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
+PROXY_FIX = "werkzeug.proxy_fix.orig"
+"""Where Werkzeug's middleware leaves word that it has set the address."""
+
+
+def check_views(app: Flask) -> None:
+    """Make sure that each limit and exemption holds for the view it was written on.
+
+    :raises ConfigurationError: If Flask has registered a view without it.
+    """
+    names = misplaced(app.view_functions)
+    if names:
+        raise ConfigurationError(
+            f"{', '.join(names)}: the view is registered without its limit or exemption, which "
+            "stands above @app.route; put @resilience.limit and @resilience.exempt under it.",
+            key=names[0],
+        )
+
+
+def suspicions(
+    app: Flask, environ: WSGIEnvironment, *, shared: bool, proxies: int
+) -> Iterator[ConfigSuspicious]:
+    """Yield what is allowed and yet hardly what somebody wants.
+
+    :param shared: Whether other processes count with this one.
+    :param proxies: How many proxies are trusted.
+    """
+    for name in hidden_exemptions(app.view_functions):
+        yield ConfigSuspicious(
+            check="exemption_hidden",
+            hint=f"{name} is exempt and its view is not; use functools.wraps in the decorator that "
+            "hides it, or put @resilience.exempt above that; of a class, exempt all or nothing.",
+        )
+    if environ.get("wsgi.multiprocess") and not shared:
+        yield ConfigSuspicious(
+            check="memory_storage_with_several_processes",
+            hint="RESILIENCE_STORAGE_URL is memory:// and the server runs several processes, each "
+            "of which counts limits and keeps circuits for itself; leave it unset to share a file.",
+        )
+    if not proxies and _came_by_proxy(environ):
+        yield ConfigSuspicious(
+            check="forwarded_without_trusted_proxies",
+            hint="Requests come by way of a proxy and RESILIENCE_TRUSTED_PROXIES is 0, so all "
+            "clients are limited together, as the proxy; set it to how many proxies there are.",
+        )
+
+
+def _came_by_proxy(environ: WSGIEnvironment) -> bool:
+    """Say whether a neighbour asks for somebody else; a stranger may claim what it likes."""
+    if PROXY_FIX in environ or not any(name in environ for name in FORWARDED):
+        return False
+    try:
+        return ip_address(environ.get("REMOTE_ADDR", "")).is_private
+    except ValueError:
+        return True

@@ -1,0 +1,223 @@
+"""Limits and exemptions that stand where they cannot hold are told of, at the first request."""
+
+from __future__ import annotations
+
+from functools import wraps
+
+import pytest
+from flask import Blueprint
+from flask.views import MethodView
+
+from flask_resilience import ConfigurationError
+from flask_resilience.testing import record_events
+from tests.rate_limits.asking import ask, statuses
+
+
+def passing(function):
+    """Decorate a function, and say so by ``functools.wraps``."""
+
+    @wraps(function)
+    def around(*arguments, **named):
+        return function(*arguments, **named)
+
+    return around
+
+
+def hiding(function):
+    """Decorate a function, and let nobody see which."""
+
+    def around(*arguments, **named):
+        return function(*arguments, **named)
+
+    return around
+
+
+@pytest.fixture
+def app(make_limited):
+    """Return an app whose errors come through to the test."""
+    app = make_limited()
+    app.testing = True
+    return app
+
+
+@pytest.fixture(params=["limit", "exempt"])
+def decorator(request, resilience):
+    """Return each decorator in turn."""
+    return resilience.limit("1/minute") if request.param == "limit" else resilience.exempt
+
+
+def test_exemption_right_above_the_route_holds(make_limited, resilience):
+    """The route returns the view itself, and so does the exemption."""
+    app = make_limited(rate_limit="1/minute")
+
+    @resilience.exempt
+    @app.get("/")
+    def index():
+        return ""
+
+    assert statuses(app, ["/"] * 3) == [200] * 3
+
+
+def test_limit_right_above_the_route_is_refused(app, resilience):
+    """The route has the bare view by then; the error names it and the remedy."""
+
+    @resilience.limit("1/minute")
+    @app.get("/")
+    def index():
+        return ""
+
+    with pytest.raises(ConfigurationError, match=r"index: .*put @resilience\.limit .* under it"):
+        ask(app)
+
+
+def test_decorator_above_another_above_the_route_is_refused(app, decorator):
+    """The same with one between that says what it wraps."""
+
+    @app.get("/")
+    def index():
+        return ""
+
+    kept = decorator(passing(index))
+    with pytest.raises(ConfigurationError, match=r"index: .*put @resilience\.limit .* under it"):
+        ask(app)
+    assert kept is not None
+
+
+def test_it_is_refused_though_nobody_keeps_what_it_made(app, decorator):
+    """A view of a factory, whose name is gone by the first request, is found all the same."""
+
+    def make():
+        @decorator
+        @passing
+        @app.get("/")
+        def index():
+            return ""
+
+    make()
+    with pytest.raises(ConfigurationError, match="index"):
+        ask(app)
+
+
+def test_it_is_refused_at_every_request(app, resilience):
+    """The first request does not use the error up: none is served unlimited."""
+    app.testing = False
+    kept = resilience.limit("1/minute")(app.get("/")(lambda: ""))
+    assert statuses(app, ["/"] * 3) == [500] * 3
+    assert kept is not None
+
+
+def test_decorator_above_the_route_of_a_blueprint_is_refused(app, decorator):
+    """The same holds for ``@blueprint.route``."""
+    blueprint = Blueprint("shop", __name__)
+
+    @decorator
+    @passing
+    @blueprint.get("/")
+    def index():
+        return ""
+
+    app.register_blueprint(blueprint)
+    with pytest.raises(ConfigurationError, match="index"):
+        ask(app)
+
+
+def test_error_names_every_view(app, resilience):
+    """All misplaced decorators are told at once."""
+
+    @resilience.limit("1/minute")
+    @app.get("/a")
+    def first():
+        return ""
+
+    @resilience.exempt
+    @passing
+    @app.get("/b")
+    def second():
+        return ""
+
+    with pytest.raises(ConfigurationError, match=r"first, .*second: "):
+        ask(app, "/a")
+
+
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        pytest.param(lambda app, limit, view: app.get("/")(limit(view)), id="plain"),
+        pytest.param(lambda app, limit, view: app.get("/")(passing(limit(view))), id="wrapped"),
+        pytest.param(lambda app, limit, view: app.get("/")(limit(passing(view))), id="wrapping"),
+        pytest.param(lambda app, limit, view: app.get("/")(hiding(limit(view))), id="hidden"),
+        pytest.param(lambda app, limit, view: app.get("/")(limit(hiding(view))), id="hiding"),
+    ],
+)
+def test_decorator_under_the_route_holds(app, resilience, decorate):
+    """Every order in which ``@limit`` is under the route works, whatever else stands there."""
+
+    def view():
+        return ""
+
+    decorate(app, resilience.limit("1/minute"), view)
+    assert statuses(app, ["/"] * 2) == [200, 429]
+
+
+def test_one_function_may_be_limited_here_and_free_there(app, resilience):
+    """Registered raw and limited in one app, each endpoint is as it was said."""
+
+    def view():
+        return ""
+
+    app.add_url_rule("/free", "free", view)
+    app.add_url_rule("/limited", "limited", resilience.limit("1/minute")(view))
+    assert statuses(app, ["/free"] * 3) == [200] * 3
+    assert statuses(app, ["/limited"] * 2) == [200, 429]
+
+
+def test_hidden_exemption_is_told_once(make_limited, resilience):
+    """A decorator without ``functools.wraps`` above ``@exempt`` undoes it; one event says so."""
+    app = make_limited(rate_limit="2/minute")
+
+    @resilience.exempt
+    def health():
+        return ""
+
+    app.add_url_rule("/health", "health", hiding(health))
+    with record_events(app) as events:
+        answers = statuses(app, ["/health"] * 3)
+    suspicions = [one for one in events if hasattr(one, "check")]
+    assert [one.check for one in suspicions] == ["exemption_hidden"]
+    assert "health" in suspicions[0].hint
+    assert answers == [200, 200, 429]
+
+
+def test_hidden_exemption_is_one_line_of_the_log(make_limited, resilience, log_lines):
+    """The line names the check and the remedy."""
+    app = make_limited(rate_limit="2/minute")
+    app.add_url_rule("/health", "health", hiding(resilience.exempt(lambda: "")))
+    statuses(app, ["/health"] * 2)
+    (line,) = log_lines("config.suspicious")
+    assert (line["check"], line["level"]) == ("exemption_hidden", "warning")
+    assert "functools.wraps" in line["hint"]
+
+
+def test_visible_exemption_is_told_nothing_of(make_limited, resilience):
+    """With ``functools.wraps`` the exemption holds, and there is nothing to tell."""
+    app = make_limited(rate_limit="2/minute")
+    app.add_url_rule("/health", "health", passing(resilience.exempt(lambda: "")))
+    with record_events(app) as events:
+        assert statuses(app, ["/health"] * 3) == [200] * 3
+    assert not [one for one in events if hasattr(one, "check")]
+
+
+def test_exempt_method_of_a_class_is_told_of(make_limited, resilience):
+    """``@exempt`` on one method of a class-based view frees nothing, and one event says so."""
+    app = make_limited(rate_limit="2/minute")
+
+    class Health(MethodView):
+        @resilience.exempt
+        def get(self):
+            return ""
+
+    app.add_url_rule("/health", view_func=Health.as_view("health"))
+    with record_events(app) as events:
+        answers = statuses(app, ["/health"] * 3)
+    assert answers == [200, 200, 429]
+    assert [one.check for one in events if hasattr(one, "check")] == ["exemption_hidden"]
