@@ -1,26 +1,54 @@
-"""What can be wrong with an app's limits without an error of its own, looked for once.
+"""What can be wrong with an app's limits without an error of its own, told once.
 
 Each of these silently means something else than what somebody wrote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from ..errors import ConfigurationError
-from ..events import ConfigSuspicious
+from ..events import ConfigSuspicious, OnEvent
 from .marks import hidden_exemptions, misplaced
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
 PROXY_FIX = "werkzeug.proxy_fix.orig"
 """Where Werkzeug's middleware leaves word that it has set the address."""
+
+
+class Checks:
+    """Look at an app by its requests, and tell of each thing once.
+
+    :param shared: Says whether other processes count with this one.
+    :param proxies: How many proxies are trusted.
+    :param on_event: Told of :class:`~flask_resilience.events.ConfigSuspicious`.
+    """
+
+    def __init__(
+        self, app: Flask, shared: Callable[[], bool], proxies: int, on_event: OnEvent
+    ) -> None:
+        self._app, self._shared, self._on_event = app, shared, on_event
+        self._looked, self._looks_for_proxies = False, not proxies
+
+    def look(self, environ: WSGIEnvironment) -> None:
+        """Look at the app at its first request, and at each until one came by way of a proxy.
+
+        :raises ConfigurationError: If a limit stands where it cannot hold, at every request.
+        """
+        if not self._looked:
+            check_views(self._app)
+            self._looked = True
+            for one in _suspicions(self._app, environ, self._shared()):
+                self._on_event(one)
+        if self._looks_for_proxies and _came_by_proxy(environ):
+            self._looks_for_proxies = False
+            self._on_event(BY_PROXY)
 
 
 def check_views(app: Flask) -> None:
@@ -37,14 +65,8 @@ def check_views(app: Flask) -> None:
         )
 
 
-def suspicions(
-    app: Flask, environ: WSGIEnvironment, *, shared: bool, proxies: int
-) -> Iterator[ConfigSuspicious]:
-    """Yield what is allowed and yet hardly what somebody wants.
-
-    :param shared: Whether other processes count with this one.
-    :param proxies: How many proxies are trusted.
-    """
+def _suspicions(app: Flask, environ: WSGIEnvironment, shared: bool) -> Iterator[ConfigSuspicious]:
+    """Yield what is allowed and yet hardly what somebody wants."""
     for name in hidden_exemptions(app.view_functions):
         yield ConfigSuspicious(
             check="exemption_hidden",
@@ -57,17 +79,20 @@ def suspicions(
             hint="RESILIENCE_STORAGE_URL is memory:// and the server runs several processes, each "
             "of which counts limits and keeps circuits for itself; leave it unset to share a file.",
         )
-    if not proxies and _came_by_proxy(environ):
-        yield ConfigSuspicious(
-            check="forwarded_without_trusted_proxies",
-            hint="Requests come by way of a proxy and RESILIENCE_TRUSTED_PROXIES is 0, so all "
-            "clients are limited together, as the proxy; set it to how many proxies there are.",
-        )
+
+
+BY_PROXY = ConfigSuspicious(
+    check="forwarded_without_trusted_proxies",
+    hint="Requests come by way of a proxy and RESILIENCE_TRUSTED_PROXIES is 0, so all clients are "
+    "limited together, as the proxy; set it to how many proxies there are.",
+)
 
 
 def _came_by_proxy(environ: WSGIEnvironment) -> bool:
     """Say whether a neighbour asks for somebody else; a stranger may claim what it likes."""
-    if PROXY_FIX in environ or not any(name in environ for name in FORWARDED):
+    if "HTTP_X_FORWARDED_FOR" not in environ and "HTTP_FORWARDED" not in environ:
+        return False
+    if PROXY_FIX in environ:
         return False
     try:
         return ip_address(environ.get("REMOTE_ADDR", "")).is_private

@@ -20,7 +20,7 @@ from ..events import OnEvent
 from ..inbound.problems import whole_seconds
 from ..policies.quota import Strategy
 from .admission import Admission
-from .checks import check_views, suspicions
+from .checks import Checks
 from .headers import HEADERS
 from .key import client_key
 from .limiter import AppLimiter
@@ -88,7 +88,7 @@ class Limits:
     def __init__(
         self, app: Flask, options: LimitOptions, counting: Counting, clock: Clock, on_event: OnEvent
     ) -> None:
-        self._app, self._options, self._counting, self._on_event = app, options, counting, on_event
+        self._app, self._options = app, options
         self._common = options.common_rules()
         self._headers = HEADERS[options.headers]
         self._suppression = Suppression(clock, on_event)
@@ -96,10 +96,14 @@ class Limits:
         self._admission = Admission(counting, strategy, options.on_storage_error, self._suppression)
         self._plans: dict[str | None, Plan] = {None: Plan(is_free=True)}
         self._elsewhere: WeakKeyDictionary[Mark, dict[str, PlacedRules]] = WeakKeyDictionary()
-        self._checked = False
+        self._checks = Checks(
+            app, lambda: counting.storage.shared, options.trusted_proxies, on_event
+        )
         app.before_request(self._enter)
         app.after_request(self._leave)
-        self.limiter = AppLimiter(self._client, counting, strategy, _current_limits)
+        self.limiter = AppLimiter(
+            lambda: self._client(_request()), counting, strategy, _current_limits
+        )
         self.limiter.init_app(app)
 
     def hold(self, mark: Mark) -> None:
@@ -110,7 +114,7 @@ class Limits:
         """
         this = _request()
         if TALLY not in this.environ:  # the view is called by something else than Flask
-            this.environ[TALLY] = Tally(self._client(), ())
+            this.environ[TALLY] = Tally(self._client(this), ())
         tally = this.environ[TALLY]
         if tally is None:
             return
@@ -128,32 +132,32 @@ class Limits:
     def _enter(self) -> None:
         """Begin to count the request that has come."""
         this = _request()
-        if not self._checked:
-            self._check(this)
+        self._checks.look(this.environ)
         self._suppression.tell_due()
         plan = self._plan(this)
         if self._is_free(this, plan):
             this.environ[TALLY] = None
             return
-        this.environ[TALLY] = tally = Tally(self._client(), plan.ahead)
+        this.environ[TALLY] = tally = Tally(self._client(this), plan.ahead)
         self._admission.admit(this, tally, plan.common)
 
     def _leave(self, response: Response) -> Response:
         """Settle what was counted of the request, and tell its client how things stand."""
-        tally: Tally | None = request.environ.get(TALLY)
+        tally: Tally | None = _request().environ.get(TALLY)
         if tally is None or not tally.entries:
             return response
         tally.settle(response)
         told = tally.told()
         if told:
-            response.headers.update(self._headers(told))
+            for name, value in self._headers(told).items():
+                response.headers.set(name, value)
         retry_after = tally.retry_after
         if retry_after is not None and response.status_code in REJECTED and isfinite(retry_after):
             response.headers.setdefault("Retry-After", str(whole_seconds(retry_after)))
         return response
 
-    def _client(self) -> str:
-        return client_key(request.environ, self._options.trusted_proxies)
+    def _client(self, this: Request) -> str:
+        return client_key(this.environ, self._options.trusted_proxies)
 
     def _is_free(self, this: Request, plan: Plan) -> bool:
         return (
@@ -192,22 +196,6 @@ class Limits:
         if endpoint not in rules:
             rules[endpoint] = place(mark, endpoint)
         return rules[endpoint]
-
-    def _check(self, this: Request) -> None:
-        """Look once at what the app has come to.
-
-        :raises ConfigurationError: If a limit stands where it cannot hold, at every request.
-        """
-        check_views(self._app)
-        self._checked = True
-        found = suspicions(
-            self._app,
-            this.environ,
-            shared=self._counting.storage.shared,
-            proxies=self._options.trusted_proxies,
-        )
-        for one in found:
-            self._on_event(one)
 
 
 def _request() -> Request:

@@ -106,16 +106,18 @@ def is_exempt(*targets: object) -> bool:
 def misplaced(views: Mapping[str, Callable[..., Any]]) -> tuple[str, ...]:
     """Return the names of views that Flask has registered without their limit or exemption.
 
-    Each of them is known to be inside of a limited or exempt function that no endpoint leads to.
+    Each of them is known to be inside of a limited or exempt function that no endpoint leads to. It
+    is left out if its module still knows it by its name: then no decorator took its place.
 
     :param views: All of an app, by endpoint.
     """
     registered = {id(one): one for view in views.values() for one in _chain(view)}
+    inside = (one for one in registered.values() if one in _around and not _has_its_name(one))
     return tuple(
         sorted(
             _name(one)
-            for one in registered.values()
-            if one in _around and not any(id(outer) in registered for outer in _around[one])
+            for one in inside
+            if not any(id(outer) in registered for outer in _around[one])
         )
     )
 
@@ -170,6 +172,11 @@ def _holding(view: View, mark: Mark, find: Callable[[], Holder]) -> Callable[...
 def _note_around(outer: Callable[..., Any]) -> None:
     for one in list(_chain(outer))[1:]:
         _around.setdefault(one, weakref.WeakSet()).add(outer)
+
+
+def _has_its_name(function: Any) -> bool:
+    found = getattr(function, "__globals__", {}).get(getattr(function, "__name__", ""))
+    return found is function
 
 
 def _chain(function: Any) -> Iterator[Any]:

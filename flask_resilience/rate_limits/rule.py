@@ -17,6 +17,7 @@ from ..rules import RATE_LIMIT_ON_STORAGE_ERROR, Flag, Function, Maybe, Rule, Te
 Key: TypeAlias = "str | int | bytes | tuple[Any, ...] | None"
 """What is counted by; the parts of a tuple stay apart."""
 
+LARGEST_AMOUNT = 1_000_000_000
 LARGEST_COST = 1_000_000
 SCOPE = Text(r"[ !#-\[\]-~]{1,100}", "1 to 100 characters of ASCII without quotes and backslashes")
 
@@ -64,7 +65,7 @@ def parse_limit(text: str) -> Parsed:
     smallest: dict[int, limits.RateLimitItem] = {}
     for item in limits.parse_many(text):
         window = item.get_expiry()
-        if item.amount < 1:
+        if not 1 <= item.amount <= LARGEST_AMOUNT:
             raise ValueError(text)
         if window not in smallest or item.amount < smallest[window].amount:
             smallest[window] = item
@@ -85,8 +86,8 @@ def check_limit(name: str, limit: object) -> Parsed:
     except ValueError:
         pass
     raise ConfigurationError(
-        f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second' of at least 1, "
-        "several of them separated by ';'.",
+        f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second' of 1 to "
+        f"{LARGEST_AMOUNT}, several of them separated by ';'.",
         key=name,
         value=limit,
     )

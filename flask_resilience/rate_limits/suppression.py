@@ -58,6 +58,8 @@ class Suppression:
 
     def tell_due(self) -> None:
         """Tell what was counted in windows that are over."""
+        if self._due_at == inf:  # as it mostly is
+            return
         now = self._clock.monotonic()
         if now >= self._due_at:
             self._tell(now)

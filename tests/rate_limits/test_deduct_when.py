@@ -114,6 +114,18 @@ def test_unit_is_given_back_once(resilience):
     assert statuses(app, ["/login/401"] * 2) == [401, 429]
 
 
+def test_rejection_by_another_limit_gives_back_once(make_limited, resilience):
+    """What a rejected request had reserved is given back as it is rejected, and not once more."""
+    app = make_limited(rate_limit_strategy="fixed-window")
+    add_login(app, resilience)
+    view = app.view_functions.pop("login")
+    other = resilience.limit("1/minute", exempt_when=lambda: "other" not in request.args)
+    app.view_functions["login"] = other(view)
+    assert statuses(app, ["/login/401", "/login/401", "/login/200?other"]) == [401, 401, 200]
+    assert statuses(app, ["/login/200?other"] * 5) == [429] * 5
+    assert statuses(app, ["/login/401"] * 2) == [401, 429]
+
+
 def test_broken_deduct_when_counts_its_request(make_limited, resilience):
     """If nobody can say that a request did not count, it did."""
 

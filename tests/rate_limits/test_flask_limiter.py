@@ -59,6 +59,15 @@ def test_its_decorator_counts_right(app, limiter):
     assert statuses(app, ["/"], address="192.0.2.2") == [200]
 
 
+def test_its_rejection_is_a_problem_that_says_when_to_return(app, limiter):
+    """A 429 of its own reads like one of ours."""
+    app.add_url_rule("/", "index", limiter.limit("1/minute")(lambda: ""))
+    ask(app)
+    answer = ask(app)
+    assert (answer.status_code, answer.get_json()["code"]) == (429, "LIM-001")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
 def test_its_limit_has_room_again(app, limiter, clock):
     """Its windows end by the same clock."""
     app.add_url_rule("/", "index", limiter.limit("3/minute")(lambda: ""))

@@ -12,6 +12,7 @@ from limits.strategies import STRATEGIES
 from flask_resilience import StorageError
 from flask_resilience.counters.counting import Counting
 from flask_resilience.counters.limits_storage import SCHEME, CountersStorage
+from flask_resilience.policies.quota import Claim, Quota, Strategy
 from flask_resilience.storage.memory_counters import MemoryCounters
 
 ITEM = RateLimitItemPerMinute(5)
@@ -108,6 +109,16 @@ def test_clear_forgets_one_key(limiter):
             limiter.hit(ITEM, key)
     limiter.clear(ITEM, "a")
     assert (limiter.test(ITEM, "a"), limiter.test(ITEM, "b")) == (True, False)
+
+
+def test_its_keys_are_none_of_our_own(storage, counters):
+    """What is cleared or counted through it is nothing that ``@limit`` counts, whatever the key."""
+    claim = Claim(Strategy.FIXED_WINDOW, "a", (Quota(5, 60),))
+    for _ in range(2):
+        counters.take(claim)
+    storage.clear("a")
+    storage.incr("a", 60)
+    assert counters.look(claim).standings[0].used == 3
 
 
 def test_reset_forgets_all_keys(limiter, storage):

@@ -11,6 +11,7 @@ from flask.views import MethodView
 from flask_resilience import ConfigurationError
 from flask_resilience.testing import record_events
 from tests.rate_limits.asking import ask, statuses
+from tests.servers import run_python
 
 
 def passing(function):
@@ -221,3 +222,43 @@ def test_exempt_method_of_a_class_is_told_of(make_limited, resilience):
         answers = statuses(app, ["/health"] * 3)
     assert answers == [200, 200, 429]
     assert [one.check for one in events if hasattr(one, "check")] == ["exemption_hidden"]
+
+
+def shared_view():
+    """Serve in some apps as it is, in others limited."""
+    return ""
+
+
+MISPLACED = """
+from flask import Flask
+from flask_resilience import ConfigurationError, Resilience
+
+resilience = Resilience(storage_url="memory://", log_format="off")
+app = Flask("shop")
+app.testing = True
+resilience.init_app(app)
+
+@resilience.limit("1/minute")
+@app.get("/")
+def index():
+    return ""
+
+try:
+    app.test_client().get("/")
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_view_of_a_module_is_found_too():
+    """Where a decorator has taken the place of a module's view, it is refused as anywhere."""
+    assert "index: the view is registered without its limit" in run_python(MISPLACED)
+
+
+def test_view_that_another_app_limits_may_be_free_in_this(app, make_limited, resilience):
+    """A module's view that keeps its name was not decorated by mistake."""
+    other = make_limited()
+    other.add_url_rule("/", view_func=resilience.limit("1/minute")(shared_view))
+    app.add_url_rule("/", view_func=shared_view)
+    assert statuses(app, ["/"] * 3) == [200] * 3
+    assert statuses(other, ["/"] * 2) == [200, 429]

@@ -42,7 +42,9 @@ def test_limit_is_read_as_quotas(text, quotas):
     assert parse_limit(text).quotas == quotas
 
 
-@pytest.mark.parametrize("limit", ["five per minute", "0/minute", "5/minute;0/hour", ";", "5"])
+@pytest.mark.parametrize(
+    "limit", ["five per minute", "0/minute", "5/minute;0/hour", ";", "5", "1000000001/day"]
+)
 def test_limit_that_is_none_raises_as_it_is_said(resilience, limit):
     """What cannot be read, or lets nothing through, raises where it is written."""
     with pytest.raises(ConfigurationError, match=r"limit is .*; it must be limits like"):
@@ -94,6 +96,12 @@ def test_get_includes_head(make_view):
     app = make_view("2/minute", methods=["GET"])
     assert statuses(app, ["/"] * 2, method="HEAD") == [200, 200]
     assert [ask(app, method=verb).status_code for verb in ("HEAD", "GET", "PUT")] == [429, 429, 200]
+
+
+def test_head_has_no_quota_beside_that_of_get(make_view):
+    """With ``per_method``, too, what was had by GET cannot be had once more by HEAD."""
+    app = make_view("1/minute", per_method=True)
+    assert [ask(app, method=verb).status_code for verb in ("GET", "HEAD", "PUT")] == [200, 429, 200]
 
 
 def test_each_verb_has_its_own_quota(make_view):

@@ -173,14 +173,24 @@ def test_nothing_is_told_before_its_window_is_over(suppression, told, clock):
     assert [one.suppressed for one in told] == [0]
 
 
-def test_windows_of_several_limits_end_each_in_time(suppression, told, clock):
+@pytest.mark.parametrize("windows", [(60, 5), (5, 60)], ids=["longer first", "shorter first"])
+def test_windows_of_several_limits_end_each_in_time(suppression, told, clock, windows):
     """A long window does not keep a short one from being told."""
-    for event in (EVENT, replace(EVENT, policy="view", window=5)):
+    for window in windows:
         for _ in range(3):
-            suppression.add("a", event)
+            suppression.add("a", replace(EVENT, policy=f"of {window}", window=window))
     clock.advance(5)
     suppression.tell_due()
-    assert [(one.policy, one.suppressed) for one in told[2:]] == [("view", 1)]
+    assert [(one.policy, one.suppressed) for one in told[2:]] == [("of 5", 1)]
+
+
+def test_next_line_of_a_key_tells_what_came_before(suppression, told, clock):
+    """The first rejection after a window, if nothing was told meanwhile, tells of the window."""
+    for _ in range(3):
+        suppression.add("a", EVENT)
+    clock.advance(60)
+    suppression.add("a", EVENT)
+    assert [one.suppressed for one in told] == [0, 2]
 
 
 def test_silence_is_told_nothing_of(suppression, told, clock):

@@ -59,6 +59,14 @@ def test_forwarding_neighbour_is_told_once(make, log_lines, address, headers):
     assert checks(log_lines) == [BY_PROXY]
 
 
+def test_proxy_is_noticed_after_others(make, log_lines):
+    """A health check that the load balancer makes itself does not hide what comes later."""
+    app = make()
+    ask(app, address="10.0.0.1")
+    ask(app, address="10.0.0.1", headers=FORWARDED)
+    assert checks(log_lines) == [BY_PROXY]
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
 def test_forwarding_stranger_is_told_nothing_of(make, log_lines, address):
     """Anybody may send such a header from anywhere."""
