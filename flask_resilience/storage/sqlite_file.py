@@ -23,6 +23,7 @@ if sys.platform != "win32":
 
 BUSY_TIMEOUT = 0.1
 BUSY_PAUSE = 0.001
+FEWEST_TRIES = 20
 SIDE_FILES = ("-wal", "-shm")
 LATEST_CIRCUIT = "SELECT max(written_at) FROM circuits"
 LATEST = """
@@ -203,18 +204,21 @@ def execute(
     """Execute what may meet a lock, again and again while it does.
 
     SQLite's own waiting tries seldom, which starves one of many writers, and keeps greenlets from
-    running.
+    running. Time alone says nothing of the lock: this thread may have waited for a processor.
 
     :param end: When to give up, in the host's monotonic time; ``None`` for soon.
     :raises sqlite3.Error: If the lock is held for too long, or anything else fails.
     """
     if end is None:
         end = time.monotonic() + BUSY_TIMEOUT
+    tries_left = FEWEST_TRIES
     while True:
         try:
             return connection.execute(statement, values)
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() >= end:
+            tries_left -= 1
+            in_vain = tries_left <= 0 and time.monotonic() >= end
+            if in_vain or "locked" not in str(error):
                 raise
         time.sleep(BUSY_PAUSE)
 

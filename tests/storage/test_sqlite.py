@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -400,6 +401,27 @@ def test_locked_file_costs_a_writer_little(storage, path):
     other.close()
     assert 0.05 < took < GENEROUS
     put(storage, "b", TWO)
+
+
+def test_thread_that_came_late_tries_all_the_same(storage, path, monkeypatch):
+    """Time that passed before a lock was met, on a busy machine, does not count against it."""
+    put(storage, "a", ONE)
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            other.execute("COMMIT")
+
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as late,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(time, "sleep", pause)
+        sqlite_file.execute(late, "DELETE FROM circuits", end=time.monotonic() - 1.0)
+    assert len(pauses) == 5
+    assert storage.read("a").circuit is None
 
 
 def test_worker_killed_in_a_write_leaves_what_was(storage, path):
