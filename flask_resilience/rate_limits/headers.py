@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
 from ..policies.quota import Quota, Standing
+from ..policies.window_counter import GRACE
 
 Headers: TypeAlias = "dict[str, str]"
 
@@ -35,7 +36,7 @@ class Told(NamedTuple):
     def reset(self) -> int:
         """Return in how many seconds there will be more: whole ones, rounded up."""
         seconds = self.standing.wait or self.standing.reset
-        return math.ceil(round(seconds, 6)) if math.isfinite(seconds) else self.quota.window
+        return self.quota.window if seconds == math.inf else math.ceil(seconds - GRACE)
 
 
 def draft_headers(told: Iterable[Told]) -> Headers:
@@ -48,7 +49,8 @@ def draft_headers(told: Iterable[Told]) -> Headers:
     """
     policies, states = [], []
     for one in told:
-        policies.append(f'"{one.policy}";q={one.quota.amount};w={one.quota.window}')
+        amount, window = one.quota
+        policies.append(f'"{one.policy}";q={amount};w={window}')
         states.append(f'"{one.policy}";r={one.remaining};t={one.reset}')
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
 

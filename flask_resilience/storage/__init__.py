@@ -1,1 +1,1 @@
-"""Where shared state lives: each storage offers read and compare-and-set, and knows no rules."""
+"""Where shared state lives: circuits, read and compared and set, and counters, claimed of."""

@@ -115,6 +115,7 @@ class _Shelf:
 
     def put(self, key: str, held: Any) -> None:
         self._young[key] = held
+        self._old.pop(key, None)
 
     def drop(self, key: str) -> None:
         self._young.pop(key, None)

@@ -75,8 +75,8 @@ class SQLiteStorage:
 
         :raises StorageError: If the file cannot be read within about 100 ms.
         """
-        with self._connections.lend() as file:
-            return self._reading(file, (self._namespace, column(key)))
+        row = (self._namespace, column(key))
+        return self._connections.use(lambda file: self._reading(file, row))
 
     def compare_and_set(
         self, key: str, version: str, circuit: Circuit, ttl: float
@@ -86,21 +86,22 @@ class SQLiteStorage:
         :raises StorageError: If the file cannot be written within about 100 ms.
         """
         row = (self._namespace, column(key))
-        with self._connections.lend() as file:
+
+        def write(file: OpenFile) -> tuple[bool, Reading]:
             now = self._connections.now(file)
             new = Reading(circuit, secrets.token_hex(8), now)
             values = (new.version, encode(circuit), now, now + ttl)
             if version == ABSENT:
-                accepted = execute(file.connection, INSERT, *row, *values).rowcount == 1
+                written = execute(file.connection, INSERT, *row, *values)
             else:
-                accepted = (
-                    execute(file.connection, UPDATE, *values, *row, version, now).rowcount == 1
-                )
-            if not accepted:
+                written = execute(file.connection, UPDATE, *values, *row, version, now)
+            if written.rowcount != 1:
                 return False, self._reading(file, row)
             if version == ABSENT:
                 self._make_room(file, row, now)
             return True, new
+
+        return self._connections.use(write)
 
     def close(self) -> None:
         """Close this process's idle connections; the next use opens one."""

@@ -6,9 +6,9 @@ import os
 import sqlite3
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ..clock import Clock
 from ..errors import StorageError
@@ -22,7 +22,9 @@ from .sqlite_file import (
     open_file,
     put_away_if_corrupt,
 )
-from .sqlite_forks import at_work, close_before_forks
+from .sqlite_forks import AT_WORK, close_before_forks
+
+T = TypeVar("T")
 
 IDLE_CONNECTIONS = 8
 FAILURES = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
@@ -87,23 +89,23 @@ class Connections:
         """Return the file's time."""
         return file.offset + self._clock.monotonic()
 
-    @contextmanager
-    def lend(self) -> Iterator[OpenFile]:
-        """Lend a connection, which is closed if anything goes wrong in its use.
+    def use(self, operation: Callable[[OpenFile], T]) -> T:
+        """Return what *operation* does with a connection, which is closed if it fails.
 
         :raises StorageError: Instead of every error of SQLite and of the system.
         """
         try:
-            with at_work():
+            with AT_WORK:
                 idle = self._idle.get()
                 file = self._take(idle)
                 try:
-                    yield file
+                    result = operation(file)
                 except BaseException as error:
                     put_away_if_corrupt(self._path, file.identity, error)
                     file.connection.close()
                     raise
                 idle.put(file)
+                return result
         except FAILURES as error:
             kind = type(error).__name__
             raise StorageError(self.address, f"{kind}: {error}", kind) from error

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..policies.quota import Claim, Decision, Strategy
+from ..policies.window_counter import CountedWindows
 from . import sqlite_units, sqlite_windows
 from .sqlite_connections import Connections, column
 from .sqlite_file import OpenFile, Row, Run, execute
 from .sqlite_units import UnitTable
 from .sqlite_windows import WindowTable
+
+T = TypeVar("T")
 
 PATIENCE = 0.2
 """Seconds that an operation waits for others who write."""
@@ -50,8 +53,8 @@ class Table(Protocol):
 
 
 TABLES: dict[Strategy, Table] = {
-    Strategy.FIXED_WINDOW: WindowTable(slides=False),
-    Strategy.SLIDING_WINDOW_COUNTER: WindowTable(slides=True),
+    Strategy.FIXED_WINDOW: WindowTable(CountedWindows(slides=False)),
+    Strategy.SLIDING_WINDOW_COUNTER: WindowTable(CountedWindows(slides=True)),
     Strategy.MOVING_WINDOW: UnitTable(),
 }
 
@@ -94,7 +97,8 @@ class SQLiteCounters:
         :raises StorageError: If the file cannot be read or written within about 200 ms.
         """
         table, row = TABLES[claim.strategy], self._row(claim.key)
-        with self._running() as (run, file):
+
+        def operation(run: Run, file: OpenFile) -> Decision:
             for _ in range(ROUNDS):
                 now = self._connections.now(file)
                 decision, held = table.read(run, row, claim, now)
@@ -105,32 +109,34 @@ class SQLiteCounters:
                     return decision
             raise TimeoutError("others took what was free, and gave it back, again and again")
 
+        return self._run(operation)
+
     def look(self, claim: Claim) -> Decision:
         """Return what :meth:`take` would, and take nothing.
 
         :raises StorageError: If the file cannot be read within about 200 ms.
         """
-        table = TABLES[claim.strategy]
-        with self._running() as (run, file):
-            now = self._connections.now(file)
-            return table.read(run, self._row(claim.key), claim, now)[0]
+        table, row = TABLES[claim.strategy], self._row(claim.key)
+        return self._run(
+            lambda run, file: table.read(run, row, claim, self._connections.now(file))[0]
+        )
 
     def give_back(self, claim: Claim, at: float) -> None:
         """Take *claim* back, which was granted *at* that time.
 
         :raises StorageError: If the file cannot be written within about 200 ms.
         """
-        with self._running() as (run, _):
-            TABLES[claim.strategy].give_back(run, self._row(claim.key), claim, at)
+        table, row = TABLES[claim.strategy], self._row(claim.key)
+        self._run(lambda run, _: table.give_back(run, row, claim, at))
 
     def clear(self, key: str) -> None:
         """Forget what was counted for *key*.
 
         :raises StorageError: If the file cannot be written within about 200 ms.
         """
-        with self._running() as (run, _):
-            run(sqlite_windows.CLEAR, *self._row(key))
-            run(sqlite_units.CLEAR, *self._row(key))
+        row = self._row(key)
+        for statement in (sqlite_windows.CLEAR, sqlite_units.CLEAR):
+            self._change(statement, *row)
 
     def reset(self) -> None:
         """Forget all counters of this namespace, so many at a time that nobody waits for long.
@@ -140,8 +146,7 @@ class SQLiteCounters:
         for statement in (sqlite_windows.RESET, sqlite_units.RESET):
             deleted = ROWS_RESET
             while deleted == ROWS_RESET:
-                with self._running() as (run, _):
-                    deleted = run(statement, self._namespace, self._namespace, ROWS_RESET).rowcount
+                deleted = self._change(statement, self._namespace, self._namespace, ROWS_RESET)
 
     def close(self) -> None:
         """Close this process's idle connections; the next use opens one."""
@@ -150,15 +155,18 @@ class SQLiteCounters:
     def _row(self, key: str) -> Row:
         return self._namespace, column(key)
 
-    @contextmanager
-    def _running(self) -> Iterator[tuple[Run, OpenFile]]:
-        """Lend what executes statements, all of one operation within its time.
+    def _change(self, statement: str, *values: str | float) -> int:
+        return self._run(lambda run, _: run(statement, *values).rowcount)
+
+    def _run(self, operation: Callable[[Run, OpenFile], T]) -> T:
+        """Return what *operation* does with what executes statements, all within its time.
 
         :raises StorageError: Instead of every error of SQLite and of the system.
         """
         end = time.monotonic() + PATIENCE
-        with self._connections.lend() as file:
-            yield partial(execute, file.connection, end=end), file
+        return self._connections.use(
+            lambda file: operation(partial(execute, file.connection, end=end), file)
+        )
 
     def _sweep_in_time(self, file: OpenFile, written: int, now: float) -> None:
         """Delete some of what expired, anybody's, now and then; a lock is not waited for."""

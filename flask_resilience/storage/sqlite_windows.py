@@ -48,12 +48,9 @@ DELETE FROM counters WHERE (namespace, key, window) IN (
 
 @dataclass(frozen=True, slots=True)
 class WindowTable:
-    """The table for both strategies of this kind.
+    """The table for both strategies of this kind."""
 
-    :param slides: Whether the window before counts for a share.
-    """
-
-    slides: bool
+    rule: CountedWindows
 
     def read(self, run: Run, row: Row, claim: Claim, now: float) -> tuple[Decision, Counters]:
         """Return what becomes of *claim*, and the counters it was decided by, as they are held.
@@ -65,8 +62,7 @@ class WindowTable:
             for window, start, previous, current in run(SELECT, *row).fetchall()
         }
         held = tuple([found.get(quota.window, ABSENT) for quota in claim.quotas])
-        rule = CountedWindows(self.slides)
-        standings = rule.standings(rule.at(held, claim, now), claim, now)
+        standings = self.rule.standings(self.rule.at(held, claim, now), claim, now)
         return Decision.on(claim, standings, now), held
 
     def grant(self, run: Run, row: Row, claim: Claim, now: float, held: Counters) -> int:
@@ -75,11 +71,11 @@ class WindowTable:
         :return: How many rows are written: none, or one for each quota.
         :raises sqlite3.Error: If the file cannot be written.
         """
-        rule, count = CountedWindows(self.slides), len(held)
+        rule, count = self.rule, len(held)
         counters = rule.at(held, claim, now)
         if counters == held:
             values = self._addition(row, claim, now)
-            return run(_add(count, self.slides), *values).rowcount
+            return run(_add(count, rule.slides), *values).rowcount
         values = _change(row, claim, now, held, rule.taken(counters, claim, now))
         return run(_turn(count), *values).rowcount
 
@@ -96,7 +92,7 @@ class WindowTable:
         """Return the values for :func:`_add`."""
         values: list[str | float | None] = [claim.cost, now, *row]
         values += [quota.window for quota in claim.quotas]
-        values += [*row, now, now] if self.slides else [*row, now]
+        values += [*row, now, now] if self.rule.slides else [*row, now]
         values.append(claim.cost)
         for quota in claim.quotas:
             values += (quota.window, quota.amount)

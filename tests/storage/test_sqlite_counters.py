@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from flask_resilience.errors import StorageError
 from flask_resilience.policies.quota import Claim, Quota, Strategy
-from flask_resilience.policies.window_counter import WindowCounter
+from flask_resilience.policies.window_counter import CountedWindows, WindowCounter
 from flask_resilience.storage import sqlite_counters, sqlite_file
 from flask_resilience.storage.sqlite_connections import Connections
 from flask_resilience.storage.sqlite_counters import ROWS_BETWEEN_SWEEPS, ROWS_SWEPT, SQLiteCounters
@@ -211,16 +212,15 @@ def test_room_is_looked_at_again_when_it_is_written(
         counters.take(other._replace(cost=before))
     table, row = sqlite_counters.TABLES[strategy], ("shop", "a")
     connections = Connections(path, clock)
-    with connections.lend() as file:
 
-        def run(statement, *values):
-            return execute(file.connection, statement, *values)
-
-        now = connections.now(file)
+    def come_second(file):
+        run, now = partial(execute, file.connection), connections.now(file)
         decision, held = table.read(run, row, other, now)
         assert decision.granted
         assert counters.take(other).granted
-        assert table.grant(run, row, other, now, held) == 0
+        return table.grant(run, row, other, now, held)
+
+    assert connections.use(come_second) == 0
     connections.close()
     assert used(counters.look(other)) == [before + other.cost] * len(quotas)
 
@@ -232,7 +232,7 @@ def test_claim_that_always_comes_late_is_an_error(counters, monkeypatch):
         def grant(self, run, row, claim, now, held):
             return 0
 
-    monkeypatch.setitem(sqlite_counters.TABLES, FIXED, Unlucky(slides=False))
+    monkeypatch.setitem(sqlite_counters.TABLES, FIXED, Unlucky(CountedWindows(slides=False)))
     with pytest.raises(StorageError, match="again and again"):
         counters.take(Claim(FIXED, "a", QUOTAS))
 
@@ -259,7 +259,7 @@ def test_sliding_room_is_the_rules_to_the_unit(counters, path, start, age, previ
 
     def granted(amount):
         claim = Claim(SLIDING, "a", (Quota(amount, 60),))
-        table = WindowTable(slides=True)
+        table = WindowTable(CountedWindows(slides=True))
         return table.grant(lambda text, *v: connection.execute(text, v), row, claim, now, (holds,))
 
     written = [granted(count), granted(count + 1)]
