@@ -41,13 +41,24 @@ def make_storage(url: str) -> CircuitStorage:
         raise UnavailableError(str(error)) from error
 
 
-def make_app(log_format: str = "off") -> tuple[Flask, Resilience]:
-    """Return an app with circuits in memory and no limit.
+def make_app(
+    log_format: str = "off", rate_limit: str = "", storage_url: str = "memory://"
+) -> tuple[Flask, Resilience]:
+    """Return an app with no limit by default, whose circuits are in memory.
 
     :param log_format: Of the lines of the whole process; none by default.
+    :param rate_limit: For each client over all routes together.
+    :raises UnavailableError: If a package is missing for the storage.
     """
     app = Flask("benchmarks")
-    resilience = Resilience(app, rate_limit="", storage_url="memory://", log_format=log_format)
+    try:
+        resilience = Resilience(
+            app, rate_limit=rate_limit, storage_url=storage_url, log_format=log_format
+        )
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        raise UnavailableError(str(error)) from error
     return app, resilience
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+from .loopback import free_port
 from .row import UnavailableError
 
 PATIENCE = 10.0
@@ -26,7 +26,7 @@ def redis_server() -> Iterator[Any]:
     redis, executable = import_module("redis"), shutil.which("redis-server")
     if executable is None:
         raise UnavailableError("there is no redis-server on the path")
-    port = _free_port()
+    port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen([executable, *options], stdout=subprocess.DEVNULL)  # noqa: S603  # ours
     try:
@@ -43,10 +43,20 @@ def url_of(client: Any) -> str:
     return f"redis://127.0.0.1:{client.connection_pool.connection_kwargs['port']}/0"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def round_trips(client: Any, ask: Callable[[], object], times: int) -> float:
+    """Return how often the server is asked by one *ask*, by its own count.
+
+    It counts what it reads. Its count of commands has those in it that a script does.
+    """
+    ask()  # connects
+    before = _reads(client)
+    for _ in range(times):
+        ask()
+    return (_reads(client) - before - 1) / times  # less the question itself
+
+
+def _reads(client: Any) -> int:
+    return int(client.info("stats")["total_reads_processed"])
 
 
 def _wait_for(client: Any, failure: type[Exception]) -> None:

@@ -29,6 +29,7 @@ Ask: TypeAlias = Callable[[], object]
 Server: TypeAlias = Callable[[ExitStack], Flask]
 """Sets up an app that serves in its way."""
 PATH = "/orders/7"
+CLIENT = "192.0.2.7"
 HEADERS = {
     "User-Agent": "curl/8.5.0",
     ID_HEADER: "checkout-7",
@@ -41,9 +42,12 @@ def bare_flask(_: ExitStack) -> Flask:
     return _with_view(Flask("bare"))
 
 
-def ours(stack: ExitStack) -> Flask:
-    """Serve with all that is on by default but limits."""
-    app, _ = make_app(log_format="json")
+def ours(stack: ExitStack, rate_limit: str = "", storage_url: str = "memory://") -> Flask:
+    """Serve with all that is on by default but limits.
+
+    :param rate_limit: Is on beside it, for each client over all routes together.
+    """
+    app, _ = make_app("json", rate_limit, storage_url)
     stack.callback(configure_logging, "off")
     return _with_view(app)
 
@@ -93,8 +97,8 @@ def glued(stack: ExitStack) -> Flask:
 
 
 def asking(app: WSGIApplication) -> Ask:
-    """Return what has *app* serve a request that brings an ID and a trace along."""
-    environ = create_environ(PATH, headers=HEADERS)
+    """Return what has *app* serve a request of one client that brings an ID and a trace along."""
+    environ = create_environ(PATH, headers=HEADERS, environ_base={"REMOTE_ADDR": CLIENT})
 
     def ask() -> bytes:
         body = app({**environ}, _start_response)

@@ -5,22 +5,36 @@ from __future__ import annotations
 import doctest
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
 from flask import Flask, has_request_context
 
-from benchmarks import callers, log_file, report, servers, summary, surroundings
+from benchmarks import (
+    callers,
+    gunicorn_server,
+    log_file,
+    report,
+    servers,
+    summary,
+    surroundings,
+)
 from benchmarks.counting import calls_into, counting
+from benchmarks.gunicorn_server import asking_much, gunicorn, requests_a_second
 from benchmarks.harness import Measurement, measure
 from benchmarks.log_file import EVERY_FAILURE, LINES_OF_A_REQUEST
+from benchmarks.memory import growth
 from benchmarks.ours import make_app
+from benchmarks.redis_server import redis_server, round_trips
 from benchmarks.report import document, table
 from benchmarks.row import (
     MICROSECONDS,
@@ -34,7 +48,11 @@ from benchmarks.row import (
     waiting,
 )
 from benchmarks.rows import ROWS
+from benchmarks.rows.gunicorn import APPS
 from benchmarks.rows.inbound import BARE, SERVERS
+from benchmarks.rows.inbound_limits import REJECTING, inbound_limits_redis
+from benchmarks.rows.inbound_limits import SERVERS as LIMITED_SERVERS
+from benchmarks.rows.limit_check import limit_check
 from benchmarks.rows.read_logs import TRACE, peak_memory, read_logs
 from benchmarks.rows.retry_success import retry_success
 from benchmarks.rows.session import CALLERS, GLUED, OURS
@@ -43,6 +61,7 @@ from benchmarks.surroundings import contained, served
 from benchmarks.upstream import upstream
 from benchmarks.upstream_server import ANSWER, BODY
 from flask_resilience.testing import Reply
+from tests.servers import redis_executable
 
 
 class Letting:
@@ -54,6 +73,17 @@ class Letting:
     def call(self, function, *args):
         """Let every call through."""
         return function(*args)
+
+
+LIMITED = {name: one for name, one in LIMITED_SERVERS.items() if name != BARE}
+TOLD = ("RateLimit", "X-RateLimit-Remaining")
+"""Where a client is told how its limit stands, by ours and by Flask-Limiter."""
+
+
+@pytest.fixture
+def _redis_server_on_path(monkeypatch):
+    folder = Path(redis_executable()).parent
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture
@@ -184,7 +214,7 @@ def test_table_shows_budgets_and_what_is_missing():
     ]
 
 
-@pytest.mark.parametrize("module", [log_file, report, summary, surroundings])
+@pytest.mark.parametrize("module", [gunicorn_server, log_file, report, summary, surroundings])
 def test_examples_in_docstrings_hold(module):
     """What a docstring shows is what comes of it."""
     assert doctest.testmod(module) == (0, 1)
@@ -233,7 +263,7 @@ def test_each_variant_of_a_row_runs(name):
     measured = measure(replace(ROWS[name](), operations=1), rounds=1)
     left_out = measured.left_out
     assert {*measured.seconds, *left_out} >= {one.name for one in measured.row.variants}
-    assert all("No module named" in why for why in left_out.values())
+    assert all("No module named" in why or "on the path" in why for why in left_out.values())
 
 
 @pytest.mark.parametrize("caller", [pytest.param(one, id=name) for name, one in CALLERS.items()])
@@ -348,19 +378,24 @@ def test_success_enters_no_tenacity():
 LINES = 2 * EVERY_FAILURE * LINES_OF_A_REQUEST
 
 
-@pytest.mark.parametrize("server", [pytest.param(one, id=name) for name, one in SERVERS.items()])
+@pytest.mark.parametrize(
+    "server", [pytest.param(one, id=name) for name, one in {**SERVERS, **LIMITED}.items()]
+)
 def test_an_operation_is_one_served_request(server):
     """However it is served, the view's answer comes."""
     with ExitStack() as stack:
         assert servers.asking(server(stack))() == b"order 7"
 
 
-@pytest.mark.parametrize("name", [one for one in SERVERS if one != BARE])
-def test_each_served_request_is_one_line_of_json(name, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "server",
+    [pytest.param(one, id=name) for name, one in {**SERVERS, **LIMITED}.items() if name != BARE],
+)
+def test_each_served_request_is_one_line_of_json(server, monkeypatch, capsys):
     """What is compared tells of a request in one line, with the ID that it brought."""
     monkeypatch.setattr(callers, "null_device", lambda: nullcontext(sys.stdout))
     with ExitStack() as stack:
-        servers.asking(SERVERS[name](stack))()
+        servers.asking(server(stack))()
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert line["event"] == "http.server.request.finish"
     assert line["http_route"] == "/orders/<int:number>"
@@ -374,6 +409,107 @@ def test_the_answer_carries_the_id(name):
     with ExitStack() as stack:
         answer = SERVERS[name](stack).test_client().get(servers.PATH, headers=servers.HEADERS)
     assert answer.headers.getlist("X-Request-ID") == ["checkout-7"]
+
+
+@pytest.mark.parametrize("server", [pytest.param(one, id=name) for name, one in LIMITED.items()])
+@pytest.mark.usefixtures("capsys")
+def test_a_limit_counts_and_says_so(server):
+    """What is compared tells its client how the limit stands, with one less each time."""
+    with ExitStack() as stack:
+        client = server(stack).test_client()
+        (before, after) = (client.get(servers.PATH).headers for _ in range(2))
+    (told,) = (one for one in TOLD if one in before)
+    assert before[told] != after[told]
+
+
+@pytest.mark.parametrize("server", [pytest.param(one, id=name) for name, one in REJECTING.items()])
+@pytest.mark.usefixtures("capsys")
+def test_a_flood_is_rejected(server):
+    """Where a flood is measured, nothing is left of the limit from the beginning."""
+    with ExitStack() as stack:
+        client = server(stack).test_client()
+        answer = client.get(servers.PATH, environ_base={"REMOTE_ADDR": servers.CLIENT})
+    assert answer.status_code == 429
+
+
+@pytest.mark.usefixtures("_redis_server_on_path")
+def test_a_limit_is_one_round_trip():
+    """Ours asks Redis once for a request, its headers included."""
+    figures = measure(replace(inbound_limits_redis(), variants=()), rounds=1).figures
+    assert figures["round trips, ours"].value == 1
+    assert figures["round trips, glued by hand"].value == 3
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        pytest.param(lambda client: None, 0, id="none"),
+        pytest.param(lambda client: client.get("a"), 1, id="one"),
+        pytest.param(lambda client: (client.get("a"), client.ttl("a")), 2, id="two"),
+        pytest.param(
+            lambda client: client.eval("redis.call('get', 'a') redis.call('ttl', 'a')", 0),
+            1,
+            id="a script",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("_redis_server_on_path")
+def test_round_trips_are_counted(ask, expected):
+    """What a script does on the server is none of its own."""
+    with redis_server() as client:
+        assert round_trips(client, lambda: ask(client), 3) == expected
+
+
+@pytest.mark.parametrize(("name", "place"), APPS.values(), ids=list(APPS))
+def test_gunicorn_serves_until_its_block_ends(name, place):
+    """It answers as the app does, and nobody listens afterwards."""
+    with ExitStack() as stack:
+        factory = f"benchmarks.limited_servers:until_the_end({name!r}, {place(stack)!r})"
+        with gunicorn(factory) as port:
+            answer = requests.get(f"{callers.url_of(port)}orders/7", timeout=30)
+    assert answer.text == "order 7"
+    assert ("RateLimit" in answer.headers) == (name == "ours")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_gunicorn_that_does_not_start_is_left_out():
+    """Where the app cannot be made, the row goes on without it."""
+    with pytest.raises(UnavailableError, match="does not answer"), gunicorn("benchmarks:nothing()"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param("unable to connect", id="no rate"),
+        pytest.param("Non-2xx or 3xx responses: 7\nRequests/sec: 900.0", id="failures"),
+    ],
+)
+def test_a_rate_is_one_of_successes(report):
+    """What wrk reports of anything else is not taken for a rate."""
+    with pytest.raises(ValueError, match=report):
+        requests_a_second(report)
+
+
+def test_without_wrk_it_is_left_out(monkeypatch):
+    """It is no package, so it says by itself what is missing."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UnavailableError, match="no wrk"):
+        asking_much(80)
+
+
+def test_counting_is_measured_for_few_clients_and_many():
+    """Each strategy is compared with that of ``limits``, and nothing is left out."""
+    measured = measure(replace(limit_check(100), operations=1), rounds=1)
+    assert len(measured.seconds) == 9
+    assert all(one.value > 0 for one in measured.figures.values())
+    assert measured.left_out == {}
+
+
+def test_growth_is_what_stays():
+    """What is let go on the way is not in it."""
+    assert growth(lambda: bytes(len(bytes(1 << 20)) >> 4)) == pytest.approx(1 << 16, rel=0.1)
 
 
 def test_log_has_as_many_lines_as_asked_for():

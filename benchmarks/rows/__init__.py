@@ -9,8 +9,11 @@ from .breaker_closed import breaker_closed
 from .breaker_open import breaker_open
 from .breaker_shared import breaker_shared, breaker_shared_steady
 from .breaker_threads import breaker_threads
+from .gunicorn import gunicorn
 from .import_time import import_time
 from .inbound import inbound
+from .inbound_limits import inbound_limits, inbound_limits_redis
+from .limit_check import limit_check
 from .log_line import log_filtered, log_line
 from .read_logs import read_logs
 from .retry_success import retry_success
@@ -25,8 +28,12 @@ ROWS: dict[str, Callable[[], Row]] = {
     "breaker-shared": breaker_shared,
     "breaker-shared-steady": breaker_shared_steady,
     "breaker-threads": breaker_threads,
+    "gunicorn": gunicorn,
     "import": import_time,
     "inbound": inbound,
+    "inbound-limits": inbound_limits,
+    "inbound-limits-redis": inbound_limits_redis,
+    "limit-check": limit_check,
     "log-filtered": log_filtered,
     "log-line": log_line,
     "read-logs": read_logs,

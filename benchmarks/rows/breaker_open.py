@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from flask_resilience.circuits.guarded_code import Breaker
 from flask_resilience.errors import CircuitOpenError
 
+from ..memory import growth
 from ..ours import STAYS_OPEN, guard, make_breaker
 from ..peers import PEERS, Guard, nothing, opened, opened_peers, rejected
 from ..row import CPU_MICROSECONDS, Budget, Figure, Repeat, Row, Variant, timed
@@ -88,18 +87,7 @@ def _growth(guard: Guard, limit: float | None = None) -> Callable[[], Figure]:
     def take() -> Figure:
         repeat = rejected(*opened(guard))
         repeat(1_000)
-        tracemalloc.start()
-        try:
-            before = _allocated()
-            repeat(REJECTIONS)
-            grown = _allocated() - before
-        finally:
-            tracemalloc.stop()
+        grown = growth(lambda: repeat(REJECTIONS))
         return Figure(grown / REJECTIONS, "B a rejection", limit)
 
     return take
-
-
-def _allocated() -> int:
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]

@@ -38,24 +38,33 @@ def inbound() -> Row:
         title="an inbound request, without limits",
         unit=CPU_MICROSECONDS,
         reference=BARE,
-        variants=tuple(Variant(name, _serving(one)) for name, one in SERVERS.items()),
+        variants=tuple(Variant(name, serving(one)) for name, one in SERVERS.items()),
         budgets=(Budget(OURS, LIMIT, Measure.RATIO, BARE),),
         figures={
-            f"function calls added, {GLUED}": _calls_added(glued),
-            f"function calls added, {MIDDLEWARE}": _calls_added(our_middleware),
-            f"function calls added, {OURS}": _calls_added(ours, MOST_CALLS),
+            f"function calls added, {GLUED}": calls_added(glued),
+            f"function calls added, {MIDDLEWARE}": calls_added(our_middleware),
+            f"function calls added, {OURS}": calls_added(ours, MOST_CALLS),
         },
     )
 
 
-def _serving(server: Server) -> Prepare:
+def serving(
+    server: Server, repeating: Callable[[Callable[[], object]], Repeat] = calling
+) -> Prepare:
+    """Return what sets up requests to an app that serves in this way.
+
+    :param repeating: By default leaves out what they wait for.
+    """
+
     def prepare(stack: ExitStack) -> Repeat:
-        return unseen(calling(asking(server(stack))))
+        return unseen(repeating(asking(server(stack))))
 
     return prepare
 
 
-def _calls_added(server: Server, limit: float | None = None) -> Callable[[], Figure]:
+def calls_added(server: Server, limit: float | None = None) -> Callable[[], Figure]:
+    """Return what counts the calls of functions that bare Flask does not make for a request."""
+
     def take() -> Figure:
         return Figure(_calls(server) - _calls(bare_flask), "a request", limit)
 
