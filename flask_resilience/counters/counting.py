@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..errors import StorageError
@@ -21,20 +22,15 @@ class Counted(NamedTuple):
     decision: Decision
     storage: CounterStorage | None
 
-    def give_back(self) -> None:
-        """Take back what was granted; where that cannot be done now, the window ends it."""
-        if self.storage is None or not self.decision.granted:
-            return
-        try:
-            self.storage.give_back(self.claim, self.decision.at)
-        except StorageError:  # the storage's outage is told of by itself
-            return
-
     def given_back(self) -> Counted:
-        """Take back what was granted, and return how it stands then; a second time does nothing."""
+        """Take back what was granted, and return how it stands then; a second time does nothing.
+
+        Where it cannot be taken back now, the window's end does it.
+        """
         if self.storage is None or not self.decision.granted:
             return self
-        self.give_back()
+        with suppress(StorageError):  # whose outage is told of by itself
+            self.storage.give_back(self.claim, self.decision.at)
         cost, standings = self.claim.cost, self.decision.standings
         without = tuple([one._replace(used=one.used - cost) for one in standings])
         return Counted(self.claim, self.decision._replace(standings=without), None)

@@ -22,7 +22,8 @@ def client_address(environ: WSGIEnvironment, proxies: int) -> str | None:
     :param proxies: How many proxies are trusted.
     """
     forwarded = forwarded_address(environ, proxies) if proxies else None
-    return forwarded or environ.get("REMOTE_ADDR")
+    peer = environ.get("REMOTE_ADDR")
+    return forwarded or (peer and _without_port(peer))
 
 
 def forwarded_address(environ: WSGIEnvironment, proxies: int) -> str | None:
@@ -38,10 +39,13 @@ def forwarded_address(environ: WSGIEnvironment, proxies: int) -> str | None:
     if len(addresses) < max(proxies, 1):
         return None
     found = addresses[-proxies].strip()
-    with_port = _WITH_PORT.fullmatch(found)
-    if with_port is not None:
-        found = with_port["v4"] or with_port["v6"]
     try:
-        return str(ip_address(found))
+        return str(ip_address(_without_port(found)))
     except ValueError:
         return None
+
+
+def _without_port(address: str) -> str:
+    """Return *address* alone; some proxies, and servers behind ``ProxyFix``, add the port."""
+    with_port = _WITH_PORT.fullmatch(address)
+    return address if with_port is None else with_port["v4"] or with_port["v6"]

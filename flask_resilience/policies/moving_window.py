@@ -5,13 +5,33 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from .quota import Claim, Quota, Standing
-from .window_counter import GRACE
+from .quota import GRACE, Claim, Quota, Standing
 
 Units: TypeAlias = list[float]
 """When each unit was taken, the oldest first; a claim that costs three takes three."""
+
+
+class Held(NamedTuple):
+    """What a window holds, as far as it matters to a claim.
+
+    :param oldest: When the oldest of its units was taken.
+    :param blocking: When that unit was taken with whose leaving there is room; any if there is.
+    """
+
+    used: int
+    oldest: float
+    blocking: float
+
+    def standing(self, quota: Quota, cost: int, now: float) -> Standing:
+        """Return how the quota stands to a claim of *cost* at *now*."""
+        reset = self.oldest + quota.window - now if self.used else float(quota.window)
+        if self.used + cost <= quota.amount:
+            return Standing(self.used, reset, 0.0)
+        if cost > quota.amount:
+            return Standing(self.used, reset, math.inf)
+        return Standing(self.used, reset, self.blocking + quota.window - now)
 
 
 def moving_standing(taken: Sequence[float], quota: Quota, cost: int, now: float) -> Standing:
@@ -24,13 +44,10 @@ def moving_standing(taken: Sequence[float], quota: Quota, cost: int, now: float)
     """
     first = bisect_right(taken, now - quota.window + GRACE)
     used = len(taken) - first
-    reset = taken[first] + quota.window - now if used else float(quota.window)
-    surplus = used + cost - quota.amount
-    if surplus <= 0:
-        return Standing(used, reset, 0.0)
-    if cost > quota.amount:
-        return Standing(used, reset, math.inf)
-    return Standing(used, reset, taken[first + surplus - 1] + quota.window - now)
+    if not used:
+        return Held(0, now, now).standing(quota, cost, now)
+    surplus = min(max(1, used + cost - quota.amount), used)
+    return Held(used, taken[first], taken[first + surplus - 1]).standing(quota, cost, now)
 
 
 class MovingWindows:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+GRACE = 1e-6
+"""Seconds by which what leaves a window does so early, so that whoever waits for just as long as he
+was told is not a rounding too early."""
+
 
 class Strategy(str, Enum):
     """How requests are counted within a window; the words are those of the ``limits`` library."""

@@ -13,11 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from .quota import Claim, Quota, Standing
-
-GRACE = 1e-6
-"""Seconds by which what leaves a window does so early, so that whoever waits for just as long as he
-was told is not a rounding too early."""
+from .quota import GRACE, Claim, Quota, Standing
 
 
 class WindowCounter(NamedTuple):

@@ -13,7 +13,7 @@ from flask import Flask
 
 from ..errors import ConfigurationError
 from ..events import ConfigSuspicious, OnEvent
-from .marks import hidden_exemptions, misplaced
+from .marks import hidden_exemptions, marks_of, misplaced
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -56,13 +56,28 @@ def check_views(app: Flask) -> None:
 
     :raises ConfigurationError: If Flask has registered a view without it.
     """
+    for function in _error_handlers(app):
+        if marks_of(function):
+            raise ConfigurationError(
+                f"@limit stands on {function!r}, which handles errors; a rejection there would be "
+                "a 500. Put it on a view.",
+                key="limit",
+            )
     names = misplaced(app.view_functions)
     if names:
         raise ConfigurationError(
             f"{', '.join(names)}: the view is registered without its limit or exemption, which "
-            "stands above @app.route; put @resilience.limit and @resilience.exempt under it.",
+            "stands above @app.route, or on a class after as_view(); put @resilience.limit and "
+            "@resilience.exempt under it, and on a class before. To serve a function without its "
+            "limit, register another one that calls it.",
             key=names[0],
         )
+
+
+def _error_handlers(app: Flask) -> Iterator[Callable[..., object]]:
+    for by_code in app.error_handler_spec.values():
+        for by_class in by_code.values():
+            yield from by_class.values()
 
 
 def _suspicions(app: Flask, environ: WSGIEnvironment, shared: bool) -> Iterator[ConfigSuspicious]:

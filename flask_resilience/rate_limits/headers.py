@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from ..policies.quota import Quota, Standing
-from ..policies.window_counter import GRACE
+from ..policies.quota import GRACE, Quota, Standing
 
 Headers: TypeAlias = "dict[str, str]"
 

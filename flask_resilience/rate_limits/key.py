@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigurationError
 from ..inbound.client_address import client_address
 
 if TYPE_CHECKING:
@@ -65,4 +66,10 @@ def _text(part: Any) -> str:
         return "(" + "".join(f"{_text(one)}," for one in part) + ")"
     if isinstance(part, bytes):
         part = part.decode("latin-1")
+    if part is not None and str(part) == object.__repr__(part):
+        raise ConfigurationError(
+            f"A limit's key has a part of type {type(part).__name__}, whose text is new for each "
+            "object, so that nothing would be limited; give its ID.",
+            key="key",
+        )
     return "" if part is None else str(part).translate(_ESCAPES)

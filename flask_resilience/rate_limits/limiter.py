@@ -19,7 +19,7 @@ from ..inbound.problems import problem_response
 from ..policies.quota import Strategy
 from .rejection import RATE_LIMIT_EXCEEDED
 
-CurrentLimits = Callable[["AppLimiter"], Sequence[RequestLimit]]
+CurrentLimits = Callable[[], Sequence[RequestLimit]]
 
 
 class AppLimiter(Limiter):
@@ -73,7 +73,7 @@ class AppLimiter(Limiter):
     @property
     def current_limits(self) -> list[RequestLimit]:
         """Return what was counted for the request being served, the shortest window first."""
-        both = [*self._current(self), *super().current_limits]
+        both = [*self._current(), *super().current_limits]
         return sorted(both, key=lambda one: one.limit.get_expiry())
 
     @property

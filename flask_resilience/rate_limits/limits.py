@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import isfinite
 from weakref import WeakKeyDictionary
 
@@ -99,10 +100,11 @@ class Limits:
         self._checks = Checks(
             app, lambda: counting.storage.shared, options.trusted_proxies, on_event
         )
+        self._key = f"{TALLY}.{id(self)}"  # an app may be served within another's request
         app.before_request(self._enter)
         app.after_request(self._leave)
         self.limiter = AppLimiter(
-            lambda: self._client(_request()), counting, strategy, _current_limits
+            lambda: self._client(_request()), counting, strategy, self._current_limits
         )
         self.limiter.init_app(app)
 
@@ -113,9 +115,9 @@ class Limits:
         :raises ServiceUnavailable: If one that is closed then cannot be counted.
         """
         this = _request()
-        if TALLY not in this.environ:  # the view is called by something else than Flask
-            this.environ[TALLY] = Tally(self._client(this), ())
-        tally = this.environ[TALLY]
+        if self._key not in this.environ:  # the view is called by something else than Flask
+            this.environ[self._key] = Tally(self._client(this), ())
+        tally = this.environ[self._key]
         if tally is None:
             return
         rules = self._plan(this).placed.get(mark)
@@ -136,14 +138,14 @@ class Limits:
         self._suppression.tell_due()
         plan = self._plan(this)
         if self._is_free(this, plan):
-            this.environ[TALLY] = None
+            this.environ[self._key] = None
             return
-        this.environ[TALLY] = tally = Tally(self._client(this), plan.ahead)
+        this.environ[self._key] = tally = Tally(self._client(this), plan.ahead)
         self._admission.admit(this, tally, plan.common)
 
     def _leave(self, response: Response) -> Response:
         """Settle what was counted of the request, and tell its client how things stand."""
-        tally: Tally | None = _request().environ.get(TALLY)
+        tally: Tally | None = _request().environ.get(self._key)
         if tally is None or not tally.entries:
             return response
         tally.settle(response)
@@ -155,6 +157,10 @@ class Limits:
         if retry_after is not None and response.status_code in REJECTED and isfinite(retry_after):
             response.headers.setdefault("Retry-After", str(whole_seconds(retry_after)))
         return response
+
+    def _current_limits(self) -> list[RequestLimit]:
+        tally: Tally | None = _request().environ.get(self._key)
+        return [] if tally is None else request_limits(self.limiter, tally.entries)
 
     def _client(self, this: Request) -> str:
         return client_key(this.environ, self._options.trusted_proxies)
@@ -175,19 +181,24 @@ class Limits:
         return plan
 
     def _make_plan(self, endpoint: str, blueprints: Iterable[str]) -> Plan:
+        known = self._app.blueprints  # an endpoint may have a dot and no blueprint
+        around = [known[name] for name in blueprints if name in known]
         view = self._app.view_functions.get(endpoint)
-        around = [self._app.blueprints[name] for name in blueprints]
-        own = (*marks_of(view), *method_marks(view))
-        freed = endpoint.rpartition(".")[2] == "static" or is_exempt(*around)
-        if is_exempt(view) or (freed and not own):
+        if is_exempt(view) or self._is_static(endpoint):
             return Plan(is_free=True)
-        of_blueprints = tuple(mark for one in around for mark in marks_of(one))
-        placed = {mark: place(mark, endpoint) for mark in (*of_blueprints, *own)}
-        if freed:  # its own limits hold all the same
-            placed |= dict.fromkeys(of_blueprints, ())
-        always = (*of_blueprints, *marks_of(view))
-        ahead = tuple(rule for mark in always for rule in placed[mark])
-        return Plan(False, placed, ahead, () if freed else self._common)
+        within = list(takewhile(lambda one: not is_exempt(one), around))  # the innermost first
+        kept = tuple(mark for one in within for mark in marks_of(one))
+        own, common = marks_of(view), self._common if within == around else ()
+        held = {mark: place(mark, endpoint) for mark in (*kept, *own, *method_marks(view))}
+        lifted = {mark: () for one in around[len(within) :] for mark in marks_of(one)}
+        ahead = tuple(rule for mark in (*kept, *own) for rule in held[mark])
+        return Plan(within != around and not held, held | lifted, ahead, common)
+
+    def _is_static(self, endpoint: str) -> bool:
+        """Say whether Flask serves files there, and no view of the app's."""
+        blueprint, _, name = endpoint.rpartition(".")
+        owner = self._app.blueprints.get(blueprint) if blueprint else self._app
+        return name == "static" and owner is not None and owner.has_static_folder
 
     def _rules_elsewhere(self, mark: Mark, this: Request) -> PlacedRules:
         """Return the rules of a function that a view calls; they hold for each endpoint apart."""
@@ -200,8 +211,3 @@ class Limits:
 
 def _request() -> Request:
     return request._get_current_object()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  # documented
-
-
-def _current_limits(limiter: AppLimiter) -> list[RequestLimit]:
-    tally = request.environ.get(TALLY)
-    return [] if tally is None else request_limits(limiter, tally.entries)

@@ -46,6 +46,9 @@ class Holder(Protocol):
 _marks: weakref.WeakKeyDictionary[Callable[..., Any], Mark] = weakref.WeakKeyDictionary()
 _of_blueprints: weakref.WeakKeyDictionary[Blueprint, list[Mark]] = weakref.WeakKeyDictionary()
 _exempt: weakref.WeakSet[Any] = weakref.WeakSet()
+_unused: weakref.WeakSet[type] = weakref.WeakSet()
+"""Classes of views of which none was made since they were limited or exempted."""
+
 _around: weakref.WeakKeyDictionary[Callable[..., Any], weakref.WeakSet[Any]] = (
     weakref.WeakKeyDictionary()
 )
@@ -59,7 +62,7 @@ def limited(target: Target, rule: LimitRule, find: Callable[[], Holder]) -> Targ
     :raises ConfigurationError: If it is none of them, or exempt.
     """
     if isinstance(target, type) and issubclass(target, ClassView):
-        target.decorators = [*target.decorators, lambda view: limited(view, rule, find)]
+        _decorate(target, lambda view: limited(view, rule, find))
         return target
     _check_target("limit", target)
     if is_exempt(target):
@@ -76,7 +79,7 @@ def exempt(target: Target) -> Target:
     :raises ConfigurationError: If it is none of them, or has a limit of its own.
     """
     if isinstance(target, type) and issubclass(target, ClassView):
-        target.decorators = [*target.decorators, exempt]
+        _decorate(target, exempt)
         return target
     _check_target("exempt", target)
     if marks_of(target):
@@ -113,13 +116,10 @@ def misplaced(views: Mapping[str, Callable[..., Any]]) -> tuple[str, ...]:
     """
     registered = {id(one): one for view in views.values() for one in _chain(view)}
     inside = (one for one in registered.values() if one in _around and not _has_its_name(one))
-    return tuple(
-        sorted(
-            _name(one)
-            for one in inside
-            if not any(id(outer) in registered for outer in _around[one])
-        )
-    )
+    bare = [one for one in inside if not any(id(outer) in registered for outer in _around[one])]
+    classes = (getattr(view, "view_class", None) for view in views.values())
+    bare += [one for one in classes if one and not _unused.isdisjoint(one.__mro__)]
+    return tuple(sorted({_name(one) for one in bare}))
 
 
 def hidden_exemptions(views: Mapping[str, Callable[..., Any]]) -> tuple[str, ...]:
@@ -130,6 +130,15 @@ def hidden_exemptions(views: Mapping[str, Callable[..., Any]]) -> tuple[str, ...
     plain = [view for view in views.values() if not is_exempt(view)]
     inside = (one for view in plain for one in (*_closed_over(view), *_methods(view)))
     return tuple(sorted({_name(one) for one in inside if is_exempt(one)}))
+
+
+def _decorate(target: type[ClassView], decorator: Callable[[Any], Any]) -> None:
+    def decorate(view: Any) -> Any:
+        _unused.discard(target)
+        return decorator(view)
+
+    _unused.add(target)
+    target.decorators = [*target.decorators, decorate]
 
 
 def _limit_blueprint(blueprint: Blueprint, rule: LimitRule, find: Callable[[], Holder]) -> None:
@@ -184,8 +193,17 @@ def _chain(function: Any) -> Iterator[Any]:
     seen = set()
     while function is not None and id(function) not in seen:
         seen.add(id(function))
-        yield function
+        if _may_have_marks(function):
+            yield function
         function = getattr(function, "__wrapped__", None)
+
+
+def _may_have_marks(target: object) -> bool:
+    try:
+        hash(weakref.ref(target))
+    except TypeError:  # of what cannot be hashed or referred to
+        return False
+    return True
 
 
 def _methods(view: object) -> list[Callable[..., Any]]:
@@ -204,7 +222,8 @@ def _closed_over(view: Any) -> Iterator[Any]:
 
 
 def _check_target(name: str, target: object) -> None:
-    if isinstance(target, type) or not (callable(target) or isinstance(target, Blueprint)):
+    odd = isinstance(target, type) or not (callable(target) or isinstance(target, Blueprint))
+    if odd or not _may_have_marks(target):
         raise ConfigurationError(
             f"@{name} stands on {target!r}; it must stand on a view, on a subclass of "
             "flask.views.View or on a blueprint.",

@@ -40,7 +40,8 @@ PlacedRules: TypeAlias = tuple[PlacedRule, ...]
 
 def place(mark: Mark, endpoint: str) -> PlacedRules:
     """Return the rules of *mark* where they hold for *endpoint*."""
-    return tuple(_place(mark, endpoint, number) for number in range(len(mark.rules)))
+    rules = [_place(mark, endpoint, number) for number in range(len(mark.rules))]
+    return tuple(sorted(rules, key=lambda one: one.rule.key is not None))  # a victim's key last
 
 
 def _place(mark: Mark, endpoint: str, number: int) -> PlacedRule:

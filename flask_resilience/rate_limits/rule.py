@@ -18,7 +18,8 @@ Key: TypeAlias = "str | int | bytes | tuple[Any, ...] | None"
 """What is counted by; the parts of a tuple stay apart."""
 
 LARGEST_AMOUNT = 1_000_000_000
-LARGEST_COST = 1_000_000
+LARGEST_COST = 100_000
+LONGEST_WINDOW = 10 * 366 * 24 * 3600
 SCOPE = Text(r"[ !#-\[\]-~]{1,100}", "1 to 100 characters of ASCII without quotes and backslashes")
 
 
@@ -31,10 +32,13 @@ class Verbs:
             raise ValueError
         if not all(isinstance(verb, str) and verb.isalpha() for verb in value):
             raise ValueError
-        return frozenset(verb.upper() for verb in value)
+        verbs = frozenset(verb.upper() for verb in value)
+        if verbs <= {"HEAD", "OPTIONS"}:  # which would never hold
+            raise ValueError
+        return verbs
 
     def __str__(self) -> str:
-        return "a list of verbs, as ['POST']"
+        return "a list of verbs, as ['POST'], and not of HEAD or OPTIONS alone"
 
 
 class Parsed(NamedTuple):
@@ -65,7 +69,7 @@ def parse_limit(text: str) -> Parsed:
     smallest: dict[int, limits.RateLimitItem] = {}
     for item in limits.parse_many(text):
         window = item.get_expiry()
-        if not 1 <= item.amount <= LARGEST_AMOUNT:
+        if not 1 <= item.amount <= LARGEST_AMOUNT or window > LONGEST_WINDOW:
             raise ValueError(text)
         if window not in smallest or item.amount < smallest[window].amount:
             smallest[window] = item

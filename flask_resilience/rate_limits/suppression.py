@@ -21,7 +21,10 @@ from ..forks import begin_anew_when_forked
 
 MOST_KEYS = 1000
 OTHERS = None
-"""Stands for all keys for which there is no room."""
+"""Stands for all keys of a policy and route for which there is no room."""
+
+LONGEST_OF_OTHERS = 60
+"""Seconds after which those are told of again, whatever the window: they are several floods."""
 
 
 @dataclass(slots=True)
@@ -77,14 +80,14 @@ class Suppression:
     def _told_or_counted(self, key: str, event: LimitExceeded, now: float) -> LimitExceeded | None:
         place: tuple[str, str | None] = (event.policy, key)
         if place not in self._floods and len(self._floods) >= MOST_KEYS:
-            place, event = (event.policy, OTHERS), replace(event, key_hash=None)
+            place, event = (f"{event.policy} {event.route}", OTHERS), replace(event, key_hash=None)
         flood = self._floods.get(place)
         if flood is not None and now < flood.quiet_until:
             flood.suppressed += 1
             flood.last = event
             return None
-        self._floods[place] = _Flood(now + event.window)
-        self._due_at = min(self._due_at, now + event.window)
+        flooded = self._floods[place] = _Flood(now + _quiet(event))
+        self._due_at = min(self._due_at, flooded.quiet_until)
         return event if flood is None else replace(event, suppressed=flood.suppressed)
 
     def _tell(self, now: float) -> None:
@@ -101,8 +104,13 @@ class Suppression:
         flood = self._floods.pop(place)
         if flood.last is None:
             return None
-        self._floods[place] = _Flood(now + flood.last.window)
+        self._floods[place] = _Flood(now + _quiet(flood.last))
         return replace(flood.last, suppressed=flood.suppressed - 1)
+
+
+def _quiet(event: LimitExceeded) -> float:
+    """Return how many seconds no other line follows the event's."""
+    return min(event.window, LONGEST_OF_OTHERS) if event.key_hash is OTHERS else event.window
 
 
 _alive: weakref.WeakSet[Suppression] = weakref.WeakSet()

@@ -52,7 +52,7 @@ class Tally:
         granted = [entry for entry in self.entries if entry.counted.decision.granted]
         self.entries = [entry for entry in self.entries if not entry.counted.decision.granted]
         for entry in granted:
-            entry.counted.give_back()
+            entry.counted.given_back()
 
     def settle(self, response: Response) -> None:
         """Take back what is not to be counted of a request with this response.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import ParamSpec, TypeAlias, TypeVar
@@ -60,6 +61,7 @@ class Outage:
         self._error: StorageError | None = None  # guarded by _lock
         self._down_since = self._probe_at = 0.0  # guarded by _lock
         self._pause = FIRST_PAUSE  # guarded by _lock
+        self._back_at = -math.inf  # guarded by _lock
         self.begin_anew()
         begin_anew_when_forked(self)
 
@@ -123,7 +125,9 @@ class Outage:
             if self._error is not None:
                 return  # another thread came first
             self._error, self._down_since = error, now
-            self._pause, self._probe_at = FIRST_PAUSE, now + FIRST_PAUSE
+            if now - self._back_at > LONGEST_PAUSE:  # else the probe has not seen what is wrong
+                self._pause = FIRST_PAUSE
+            self._probe_at = now + self._pause
         self._on_event(
             StorageDegraded(
                 storage=self._find().address,
@@ -136,7 +140,8 @@ class Outage:
     def _come_back(self) -> None:
         with self._lock:
             ended, self._error = self._error is not None, None
-            down_for = self._clock.monotonic() - self._down_since
+            self._back_at = self._clock.monotonic()
+            down_for = self._back_at - self._down_since
         if ended:
             self._on_event(
                 StorageRecovered(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..policies.quota import Claim, Decision, Quota, Standing, Strategy
+from ..policies.moving_window import Held
+from ..policies.quota import Claim, Decision, Standing, Strategy
 from ..policies.window_counter import CountedWindows, WindowCounter
 from .redis_scripts import GIVE_BACK_COUNTED, GIVE_BACK_MOVING, TAKE_COUNTED, TAKE_MOVING
 from .redis_server import Argument, Client, Script, Server, place, places, primaries
@@ -157,7 +157,12 @@ class _Moving:
         granted, microseconds, *told = answer
         now = _seconds(microseconds)
         each = zip(claim.quotas, told[::3], told[1::3], told[2::3], strict=True)
-        standings = tuple([_moving(claim.cost, now, *one) for one in each])
+        standings = tuple(
+            [
+                Held(used, _seconds(oldest), _seconds(blocking)).standing(quota, claim.cost, now)
+                for quota, used, oldest, blocking in each
+            ]
+        )
         return _decision(claim, granted, standings, now)
 
 
@@ -177,19 +182,6 @@ def _amounts_and_windows(claim: Claim) -> list[int]:
 def _counter(text: bytes) -> WindowCounter:
     start, previous, current = str(text, "ascii").split()
     return WindowCounter(float(start), int(previous), int(current))
-
-
-def _moving(cost: int, now: float, quota: Quota, used: int, oldest: int, blocking: int) -> Standing:
-    """Return how a quota stands.
-
-    :param oldest: When the oldest of the units used was taken.
-    :param blocking: When the last of those was that must leave before the claim has room; else 0.
-    """
-    reset = _seconds(oldest) + quota.window - now if used else float(quota.window)
-    if cost > quota.amount:
-        return Standing(used, reset, math.inf)
-    wait = _seconds(blocking) + quota.window - now if blocking else 0.0
-    return Standing(used, reset, wait)
 
 
 def _decision(claim: Claim, granted: int, standings: tuple[Standing, ...], now: float) -> Decision:

@@ -24,6 +24,9 @@ T = TypeVar("T")
 PATIENCE = 0.2
 """Seconds that an operation waits for others who write."""
 
+TRIES = 50
+"""How often a statement is tried at least: who gives up counts alone, and lets in too many."""
+
 SYNCED = False
 """Nobody waits for the disk with the file locked: counters are worth nothing after a power failure,
 and a file that one leaves corrupt is moved aside.
@@ -165,7 +168,7 @@ class SQLiteCounters:
         """
         end = time.monotonic() + PATIENCE
         return self._connections.use(
-            lambda file: operation(partial(execute, file.connection, end=end), file)
+            lambda file: operation(partial(execute, file.connection, end=end, tries=TRIES), file)
         )
 
     def _sweep_in_time(self, file: OpenFile, written: int, now: float) -> None:

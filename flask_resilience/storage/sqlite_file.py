@@ -23,6 +23,7 @@ if sys.platform != "win32":
 
 BUSY_TIMEOUT = 0.1
 BUSY_PAUSE = 0.001
+BUSY_WAIT = 0.003
 FEWEST_TRIES = 20
 SIDE_FILES = ("-wal", "-shm")
 LATEST_CIRCUIT = "SELECT max(written_at) FROM circuits"
@@ -165,7 +166,7 @@ def open_file(path: str, identity: Identity, clock: Clock, *, synced: bool = Tru
     """
     connection = sqlite3.connect(
         _address(path, "mode=rw"),
-        timeout=0,
+        timeout=BUSY_WAIT,
         isolation_level=None,
         check_same_thread=False,
         uri=True,
@@ -200,6 +201,7 @@ def execute(
     statement: str,
     *values: str | float | None,
     end: float | None = None,
+    tries: int = FEWEST_TRIES,
 ) -> sqlite3.Cursor:
     """Execute what may meet a lock, again and again while it does.
 
@@ -207,17 +209,17 @@ def execute(
     running. Time alone says nothing of the lock: this thread may have waited for a processor.
 
     :param end: When to give up, in the host's monotonic time; ``None`` for soon.
+    :param tries: How often it is tried at least, each for up to 4 ms.
     :raises sqlite3.Error: If the lock is held for too long, or anything else fails.
     """
     if end is None:
         end = time.monotonic() + BUSY_TIMEOUT
-    tries_left = FEWEST_TRIES
     while True:
         try:
             return connection.execute(statement, values)
         except sqlite3.OperationalError as error:
-            tries_left -= 1
-            in_vain = tries_left <= 0 and time.monotonic() >= end
+            tries -= 1
+            in_vain = tries <= 0 and time.monotonic() >= end
             if in_vain or "locked" not in str(error):
                 raise
         time.sleep(BUSY_PAUSE)
@@ -273,8 +275,10 @@ def _alone_in(folder: str) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         end = time.monotonic() + BUSY_TIMEOUT
+        tries_left = FEWEST_TRIES
         while not _locked(handle):
-            if time.monotonic() >= end:
+            tries_left -= 1
+            if tries_left <= 0 and time.monotonic() >= end:
                 raise TimeoutError("another process has been creating the file for too long")
             time.sleep(BUSY_PAUSE)
         yield

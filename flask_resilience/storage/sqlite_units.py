@@ -6,11 +6,11 @@ looks again whether all quotas have room.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
-from ..policies.moving_window import MovingWindows, moving_standing
-from ..policies.quota import Claim, Decision
-from ..policies.window_counter import GRACE
+from ..policies.moving_window import Held
+from ..policies.quota import GRACE, Claim, Decision
 from .sqlite_file import Row, Run
 
 SUM = """
@@ -40,21 +40,21 @@ class UnitTable:
     def read(self, run: Run, row: Row, claim: Claim, now: float) -> tuple[Decision, None]:
         """Return what becomes of *claim*; what it was decided by is not needed to grant it.
 
-        The rows are fetched only where more than one unit must leave first: else it is enough to
-        know how many there are and which is the oldest.
+        Rows are looked at one by one only as far as their units must leave before there is room.
 
         :raises sqlite3.Error: If the file cannot be read.
         """
         begins = [now - quota.window + GRACE for quota in claim.quotas]
         values = [value for begin in begins for value in (*row, begin)]
-        found = run(_sums(len(begins)), *values).fetchall()
-        standings, needs_all = [], False
-        for quota, (used, oldest) in zip(claim.quotas, found, strict=True):
-            units = [oldest] * (used or 0)
-            standings.append(moving_standing(units, quota, claim.cost, now))
-            needs_all |= len(units) + claim.cost > quota.amount + 1
-        if needs_all:
-            return self._read_all(run, row, claim, now), None
+        sums = run(_sums(len(begins)), *values).fetchall()
+        standings = []
+        for quota, begin, (used, oldest) in zip(claim.quotas, begins, sums, strict=True):
+            surplus = (used or 0) + claim.cost - quota.amount
+            blocking = oldest
+            if surplus > 1 and claim.cost <= quota.amount:
+                blocking = _blocking(run(SELECT, *row, begin), surplus)
+            held = Held(used or 0, oldest, blocking)
+            standings.append(held.standing(quota, claim.cost, now))
         return Decision.on(claim, tuple(standings), now), None
 
     def grant(self, run: Run, row: Row, claim: Claim, now: float, held: None) -> int:
@@ -77,10 +77,15 @@ class UnitTable:
         if not run(LESSEN, cost, *row, at, cost).rowcount:
             run(REMOVE, *row, at, cost)
 
-    def _read_all(self, run: Run, row: Row, claim: Claim, now: float) -> Decision:
-        found = run(SELECT, *row, now - claim.longest_window + GRACE).fetchall()
-        units = [at for at, cost in found for _ in range(cost)]
-        return Decision.on(claim, MovingWindows().standings(units, claim, now), now)
+
+def _blocking(rows: Iterable[tuple[float, int]], surplus: int) -> float:
+    """Return when the last of *surplus* units was taken, the oldest first."""
+    at = 0.0
+    for at, cost in rows:  # noqa: B007  # the last one counts
+        surplus -= cost
+        if surplus <= 0:
+            break
+    return at
 
 
 @cache

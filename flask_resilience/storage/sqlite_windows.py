@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from ..policies.quota import Claim, Decision
-from ..policies.window_counter import GRACE, CountedWindows, Counters, WindowCounter
+from ..policies.quota import GRACE, Claim, Decision
+from ..policies.window_counter import CountedWindows, Counters, WindowCounter
 from .sqlite_file import Row, Run
 
 ABSENT = WindowCounter(-math.inf)

@@ -7,8 +7,8 @@ import copy
 from hypothesis import strategies as st
 
 from flask_resilience.policies.moving_window import MovingWindows
-from flask_resilience.policies.quota import Claim, Decision, Quota, Strategy
-from flask_resilience.policies.window_counter import GRACE, CountedWindows
+from flask_resilience.policies.quota import GRACE, Claim, Decision, Quota, Strategy
+from flask_resilience.policies.window_counter import CountedWindows
 
 EPOCH = 1_700_000_000.0
 """A time of today: sums of it and whole seconds are exact."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_resilience.policies.quota import Claim, Decision, Quota, Standing, Strategy
-from flask_resilience.policies.window_counter import GRACE, CountedWindows, WindowCounter
+from flask_resilience.policies.quota import GRACE, Claim, Decision, Quota, Standing, Strategy
+from flask_resilience.policies.window_counter import CountedWindows, WindowCounter
 from tests.policies.counting import EPOCH, HISTORIES, QUOTAS, YEAR, Counting
 
 FIXED, SLIDING = Strategy.FIXED_WINDOW, Strategy.SLIDING_WINDOW_COUNTER

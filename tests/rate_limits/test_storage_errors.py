@@ -66,7 +66,7 @@ def test_claim_counted_here_is_given_back_here(counting, down):
     first = counting.take(CLAIM, FALLBACK)
     counting.take(CLAIM, FALLBACK)
     down.is_up = True
-    first.give_back()
+    first.given_back()
     down.is_up = False
     assert [counting.take(CLAIM, FALLBACK).decision.granted for _ in range(2)] == [True, False]
 
@@ -76,7 +76,7 @@ def test_claim_that_cannot_be_given_back_stays_counted(counting, down):
     down.is_up = True
     counted = counting.take(CLAIM, FALLBACK)
     down.is_up = False
-    counted.give_back()
+    counted.given_back()
     down.is_up = True
     assert counting.look(CLAIM).standings[0].used == 2
 
@@ -85,7 +85,7 @@ def test_claim_that_cannot_be_given_back_stays_counted(counting, down):
 def test_claim_that_nobody_counted_has_nothing_to_give_back(counting, on_error):
     """Giving back is harmless where nothing was taken."""
     counted = counting.take(CLAIM, on_error)
-    counted.give_back()
+    counted.given_back()
     assert counted.given_back() is counted
 
 

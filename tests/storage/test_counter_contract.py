@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_resilience.errors import StorageError
-from flask_resilience.policies.quota import Claim, Quota, Strategy
-from flask_resilience.policies.window_counter import GRACE
+from flask_resilience.policies.quota import GRACE, Claim, Quota, Strategy
 from flask_resilience.storage.memory_counters import MemoryCounters
 from tests.servers import run_python
 
