@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LONGEST = 200
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+"""How the text of an object ends that has none of its own, or is within it."""
+
 _ESCAPES = str.maketrans({one: f"%{ord(one):02X}" for one in "%/(,)"})
 """What would look as if it stood between two parts."""
 NOBODY = "unknown"
@@ -66,10 +70,11 @@ def _text(part: Any) -> str:
         return "(" + "".join(f"{_text(one)}," for one in part) + ")"
     if isinstance(part, bytes):
         part = part.decode("latin-1")
-    if part is not None and str(part) == object.__repr__(part):
+    text = "" if part is None else str(part)
+    if not isinstance(part, str) and _ADDRESS.search(text):
         raise ConfigurationError(
             f"A limit's key has a part of type {type(part).__name__}, whose text is new for each "
-            "object, so that nothing would be limited; give its ID.",
+            "object, so that nothing would be limited; give what names it, as its ID.",
             key="key",
         )
-    return "" if part is None else str(part).translate(_ESCAPES)
+    return text.translate(_ESCAPES)

@@ -39,6 +39,21 @@ def test_address(forwarded, proxies, address):
     assert client_address(environ, proxies) == address
 
 
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        pytest.param("192.0.2.1:5000", "192.0.2.1", id="IPv4"),
+        pytest.param("[2001:db8::1]:443", "2001:db8::1", id="IPv6"),
+        pytest.param("[2001:db8::1]", "2001:db8::1", id="IPv6 in brackets"),
+        pytest.param("2001:db8::1", "2001:db8::1", id="IPv6 alone"),
+        pytest.param("unix:", "unix:", id="a socket"),
+    ],
+)
+def test_peer_is_told_without_its_port(peer, address):
+    """What stands in front of the app may have written the port into the peer's address."""
+    assert client_address({"REMOTE_ADDR": peer}, 0) == address
+
+
 def test_peer_may_be_unknown():
     """A server that names no peer has no address to tell."""
     assert client_address({}, 0) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flask_limiter import RateLimitExceeded
 
+from flask_resilience.storage.memory_counters import MemoryCounters
 from tests.rate_limits.asking import ask, calling, exhaust, statuses
 from tests.rate_limits.structured_fields import parse_list
 
@@ -66,6 +67,35 @@ def test_rejection_by_one_quota_leaves_the_other(app, resilience, clock):
     assert statuses(app, ["/own"] * 9) == [200, 200] + [429] * 7
     clock.advance(2.5)
     assert left(app, "/own")["view: 5 per 1 minute"] == 2
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["shared above", "shared below"])
+def test_client_over_its_limit_never_takes_of_what_others_share(
+    app, resilience, monkeypatch, swapped
+):
+    """Not even while it is rejected: a flood would keep others out, though it is given back."""
+    by_client = resilience.limit("1/minute", scope="mine")
+    by_key = resilience.limit("9/minute", scope="shared", key=lambda: "ada")
+    above, below = (by_client, by_key) if swapped else (by_key, by_client)
+    app.add_url_rule("/login", "login", above(below(lambda: "")))
+    ask(app, "/login")
+    taken = record_taken(monkeypatch)
+    assert statuses(app, ["/login"] * 5) == [429] * 5
+    assert [key for key in taken if "shared" in key] == []
+    assert statuses(app, ["/login"], address="192.0.2.2") == [200]
+    assert len([key for key in taken if "shared" in key]) == 1
+
+
+def record_taken(monkeypatch):
+    """Return a list that the keys go to of which something is taken."""
+    taken, take = [], MemoryCounters.take
+
+    def recording(counters, claim):
+        taken.append(claim.key)
+        return take(counters, claim)
+
+    monkeypatch.setattr(MemoryCounters, "take", recording)
+    return taken
 
 
 def test_function_inside_of_a_view_that_rejects_leaves_what_was_taken(app, resilience):

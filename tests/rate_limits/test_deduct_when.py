@@ -195,3 +195,31 @@ def test_unit_of_a_window_that_is_over_is_not_given_back_to_the_next(
 
     assert statuses(app, ["/login/200?slow"]) == [200]
     assert statuses(app, ["/login/401"] * 2) == [401, 429]
+
+
+@pytest.fixture
+def around(make_limited, resilience):
+    """Return an app with a login that has another limited app serve its own request."""
+    inner = make_limited("inner", rate_limit="50/minute")
+    inner.add_url_rule("/login/<int:status>", "login", lambda status: "")
+    app = make_limited("outer", rate_limit="100/minute")
+
+    @app.get("/login/<int:status>")
+    @resilience.limit("3/minute", deduct_when=failed)
+    def login(status):
+        b"".join(inner.wsgi_app(request.environ, lambda *answer: None))
+        return "", status
+
+    return app
+
+
+def test_app_that_serves_anothers_request_leaves_its_header(around):
+    """The answer tells of the limits of the app that gave it."""
+    names = [name for name, _ in parse_list(ask(around, "/login/200").headers["RateLimit"])]
+    assert names == ["app: 100 per 1 minute", "view: 3 per 1 minute"]
+
+
+def test_app_that_serves_anothers_request_leaves_its_tally(around):
+    """What the outer app does not deduct it gives back, and the rest stays taken."""
+    assert statuses(around, ["/login/200"] * 5) == [200] * 5
+    assert statuses(around, ["/login/401"] * 4) == [401, 401, 401, 429]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_resilience.rate_limits.key import LONGEST, client_key, joined
 from tests.rate_limits.asking import ask, statuses
@@ -48,6 +50,9 @@ def test_another_network_has_a_bucket_of_its_own(app):
         pytest.param("::FFFF:C000:201", "192.0.2.1", id="the same in hexadecimal"),
         pytest.param("2001:DB8:1:2:3::4", "2001:db8:1:2::/64", id="IPv6"),
         pytest.param("fe80::1%eth0", "fe80::/64", id="with a zone"),
+        pytest.param("192.0.2.1:5000", "192.0.2.1", id="IPv4 with a port"),
+        pytest.param("[2001:db8:1:2::1]:443", "2001:db8:1:2::/64", id="IPv6 with a port"),
+        pytest.param("[2001:db8:1:2::1]", "2001:db8:1:2::/64", id="IPv6 in brackets"),
         pytest.param("", "unknown", id="none"),
         pytest.param("unix:", "unix:", id="a socket"),
     ],
@@ -86,6 +91,17 @@ def test_last_entry_counts_with_one_trusted_proxy(make_limited):
     assert [forwarded(f"6.6.6.{number}, 198.51.100.1") for number in range(3)] == [429] * 3
 
 
+def test_new_port_is_no_new_client(app):
+    """Where ``ProxyFix`` takes over an address with its port, each connection is the same client.
+
+    Some proxies write the port into the header, and it is another one for each connection.
+    """
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)
+    headers = [{"X-Forwarded-For": f"192.0.2.1:{port}"} for port in (1234, 1235)]
+    assert [ask(app, headers=one).status_code for one in headers] == [200, 429]
+    assert ask(app, headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 429
+
+
 @given(PARTS, PARTS)
 def test_other_parts_make_another_key(one, other):
     """Whatever slashes, percents or nested parts a key has, no two of them run into one."""
@@ -118,6 +134,37 @@ def test_any_key_is_counted_by(make_limited, resilience, key):
     """No key is one that means "unlimited"."""
     app = make_limited()
     app.add_url_rule("/", "index", resilience.limit("1/minute", key=lambda: key)(lambda: ""))
+    assert statuses(app, ["/"] * 2) == [200, 429]
+
+
+@pytest.mark.parametrize(
+    "make_key",
+    [
+        pytest.param(object, id="alone"),
+        pytest.param(lambda: ("user", object()), id="in a tuple"),
+        pytest.param(lambda: [object()], id="in a list"),
+        pytest.param(lambda: object().__str__, id="a method that was not called"),
+        pytest.param(lambda: ("user", ("of", object())), id="deeper"),
+    ],
+)
+def test_key_without_a_text_of_its_own_is_loud(make_limited, resilience, log_lines, make_key):
+    """An object that reads otherwise each time would never be limited, so its request fails."""
+    app = make_limited()
+    app.add_url_rule("/", "index", resilience.limit("1/minute", key=make_key)(lambda: "secret"))
+    assert statuses(app, ["/"] * 3) == [500] * 3
+    error = log_lines("http.server.request.exception")[0]
+    assert error["exception_type"] == "ConfigurationError"
+    assert "has a part of type" in error["exception_message"]
+
+
+def test_object_with_a_text_of_its_own_is_a_key(make_limited, resilience):
+    """What says by its text which one it is can be counted by."""
+    app = make_limited()
+
+    def key():
+        return UUID(int=7)
+
+    app.add_url_rule("/", "index", resilience.limit("1/minute", key=key)(lambda: ""))
     assert statuses(app, ["/"] * 2) == [200, 429]
 
 

@@ -57,6 +57,12 @@ def test_options_costs_nothing(app):
     assert statuses(app, ["/a"]) == [200]
 
 
+def test_endpoint_with_a_dot_needs_no_blueprint(app):
+    """A route whose endpoint only looks like that of a blueprint is counted like any other."""
+    app.add_url_rule("/x", "api.x", lambda: "x")
+    assert statuses(app, ["/x"] * 11) == [200] * 10 + [429]
+
+
 def test_rejection_is_a_problem_that_says_when_to_return(app):
     """A 429 is problem+json with Retry-After in whole seconds, and the request's ID."""
     statuses(app, ["/a"] * 10)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from dataclasses import dataclass
 from functools import partial, wraps
+from pathlib import Path
 
 import pytest
-from flask import Blueprint
+from flask import Blueprint, Flask
 from flask.views import MethodView, View
 from flask_limiter import RateLimitExceeded
 
@@ -122,6 +124,56 @@ def test_object_that_can_be_called_is_a_view(make_limited, resilience):
     for path in ("/object", "/partial"):
         assert ask(app, path).text == "hello"
         assert ask(app, path).status_code == 429
+
+
+def test_view_that_cannot_be_hashed_serves(make_limited):
+    """A view that is an instance of a dataclass is held to the app's limit like any other."""
+
+    @dataclass
+    class Page:
+        text: str
+
+        def __call__(self):
+            return self.text
+
+    app = make_limited(rate_limit="1/minute")
+    app.add_url_rule("/", "page", Page("hello"))
+    assert ask(app).text == "hello"
+    assert ask(app).status_code == 429
+
+
+@dataclass
+class Unhashable:
+    """What can be called, and not be hashed."""
+
+    def __call__(self):
+        """Answer nothing."""
+        return ""
+
+
+class Unreferable:
+    """What can be called, and not be referred to weakly."""
+
+    __slots__ = ()
+
+    def __call__(self):
+        """Answer nothing."""
+        return ""
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(Unhashable(), id="not hashed"),
+        pytest.param(Unreferable(), id="not referred to"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["limit", "exempt"])
+def test_view_that_cannot_be_marked_is_refused(resilience, view, kind):
+    """A view that nothing can be noted of is refused as it is decorated."""
+    decorate = resilience.exempt if kind == "exempt" else resilience.limit("1/minute")
+    with pytest.raises(ConfigurationError, match=f"@{kind} stands on"):
+        decorate(view)
 
 
 def test_bound_method_is_a_view(make_limited, resilience):
@@ -339,6 +391,43 @@ def test_exempt_blueprint_within_a_limited_one_is_free(make_limited, resilience)
     assert statuses(app, ["/own"] * 3) == [200, 200, 429]
 
 
+@pytest.fixture
+def limited_in_exempt(make_limited, resilience):
+    """Return an app with a limited blueprint in an exempt one in a limited one."""
+    outer, middle, inner = (Blueprint(name, __name__) for name in ("outer", "middle", "inner"))
+    for blueprint in (outer, middle, inner):
+        blueprint.add_url_rule(f"/{blueprint.name}", "index", lambda: "")
+    resilience.limit("1/hour")(outer)
+    resilience.exempt(middle)
+    resilience.limit("3/minute")(inner)
+    middle.register_blueprint(inner)
+    outer.register_blueprint(middle)
+    app = make_limited(rate_limit="2/hour")
+    app.add_url_rule("/", "index", lambda: "")
+    app.register_blueprint(outer)
+    return app
+
+
+def test_limited_blueprint_in_an_exempt_one_is_held_to_its_limit(limited_in_exempt):
+    """Its own limit is the only one that holds: neither the app's does, nor that further out."""
+    answer = ask(limited_in_exempt, "/inner")
+    names = [name for name, _ in parse_list(answer.headers["RateLimit"])]
+    assert names == ["blueprint: 3 per 1 minute"]
+    assert statuses(limited_in_exempt, ["/inner"] * 3) == [200, 200, 429]
+
+
+def test_limited_blueprint_in_an_exempt_one_costs_the_app_nothing(limited_in_exempt):
+    """What it lets in and rejects is not counted by the app's limit."""
+    exhaust(limited_in_exempt, "/inner")
+    assert statuses(limited_in_exempt, ["/"] * 3) == [200, 200, 429]
+
+
+def test_exempt_blueprint_stays_free_around_a_limited_one(limited_in_exempt):
+    """The limit inside does not hold for the views around it."""
+    assert statuses(limited_in_exempt, ["/middle"] * 5) == [200] * 5
+    assert statuses(limited_in_exempt, ["/outer"] * 2) == [200, 429]
+
+
 def test_static_files_are_free(make_limited, resilience):
     """Files that Flask itself serves are free of the app's limit and of their blueprint's."""
     blueprint = Blueprint("shop", __name__, static_folder=".", static_url_path="/files")
@@ -348,6 +437,34 @@ def test_static_files_are_free(make_limited, resilience):
     for _ in range(3):
         with ask(app, "/files/conftest.py") as answer:
             assert answer.status_code == 200
+
+
+def test_static_files_of_the_app_are_free(resilience):
+    """The same of the files beside the app."""
+    app = Flask("shop", static_folder=str(Path(__file__).parent), static_url_path="/files")
+    app.config["RESILIENCE_RATE_LIMIT"] = "1/minute"
+    resilience.init_app(app)
+    for _ in range(3):
+        with ask(app, "/files/conftest.py") as answer:
+            assert answer.status_code == 200
+
+
+def test_view_of_the_app_that_is_called_static_is_counted(resilience):
+    """In an app without static files the name frees of nothing."""
+    app = Flask("shop", static_folder=None)
+    app.config["RESILIENCE_RATE_LIMIT"] = "1/minute"
+    resilience.init_app(app)
+    app.add_url_rule("/own", "static", lambda: "")
+    assert statuses(app, ["/own"] * 2) == [200, 429]
+
+
+def test_view_of_a_blueprint_that_is_called_static_is_counted(make_limited):
+    """Nor does it in a blueprint without static files."""
+    blueprint = Blueprint("shop", __name__)
+    blueprint.add_url_rule("/own", "static", lambda: "")
+    app = make_limited(rate_limit="1/minute")
+    app.register_blueprint(blueprint)
+    assert statuses(app, ["/own"] * 2) == [200, 429]
 
 
 def test_limit_holds_for_a_view_that_is_called_static(make_limited, resilience):

@@ -122,6 +122,84 @@ def test_decorator_above_the_route_of_a_blueprint_is_refused(app, decorator):
         ask(app)
 
 
+@pytest.fixture
+def items():
+    """Return a class of views."""
+
+    class Items(MethodView):
+        def get(self):
+            return ""
+
+    return Items
+
+
+def test_class_decorated_after_its_view_was_made_is_refused(app, decorator, items):
+    """The view that Flask has was made without what the class got later."""
+    app.add_url_rule("/", view_func=items.as_view("items"))
+    decorator(items)
+    with pytest.raises(ConfigurationError, match="Items: the view is registered without"):
+        ask(app)
+
+
+def test_class_whose_decorators_leave_its_base_out_is_refused(app, decorator, items):
+    """A subclass with a list of its own does not inherit its base's limit."""
+
+    class Own(decorator(items)):
+        decorators = (passing,)
+
+    app.add_url_rule("/", view_func=Own.as_view("own"))
+    with pytest.raises(ConfigurationError, match="Own: "):
+        ask(app)
+
+
+def test_subclass_inherits_the_limit_of_its_base(app, resilience, items):
+    """A class that was limited in time is limited, and what is made of it too."""
+
+    class Special(resilience.limit("1/minute")(items)):
+        pass
+
+    app.add_url_rule("/special", view_func=Special.as_view("special"))
+    assert statuses(app, ["/special"] * 2) == [200, 429]
+
+
+def test_limited_class_and_its_subclass_count_apart(app, resilience, items):
+    """Each endpoint has the limit by itself."""
+    special = type("Special", (resilience.limit("1/minute")(items),), {})
+    for name, view in (("items", items), ("special", special)):
+        app.add_url_rule(f"/{name}", view_func=view.as_view(name))
+    assert statuses(app, ["/items", "/special"] * 2) == [200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("code", [404, LookupError], ids=["a status", "an exception"])
+@pytest.mark.parametrize("place", ["app", "blueprint"])
+def test_limit_on_an_error_handler_is_refused(app, resilience, code, place):
+    """A rejection while an error is answered would be another error."""
+    handler = resilience.limit("1/minute")(lambda error: ("", 404))
+    if place == "app":
+        app.register_error_handler(code, handler)
+    else:
+        blueprint = Blueprint("shop", __name__)
+        blueprint.register_error_handler(code, handler)
+        app.register_blueprint(blueprint)
+    with pytest.raises(ConfigurationError, match="handles errors"):
+        ask(app)
+
+
+def test_limited_view_may_call_a_free_one(app, resilience):
+    """A view that is known to a limited one, and registered by itself, is free by itself."""
+
+    @app.get("/free")
+    def free():
+        return ""
+
+    @app.get("/limited")
+    @resilience.limit("1/minute")
+    def limited():
+        return free()
+
+    assert statuses(app, ["/free", "/limited"] * 2) == [200, 200, 200, 429]
+
+
 def test_error_names_every_view(app, resilience):
     """All misplaced decorators are told at once."""
 

@@ -43,12 +43,21 @@ def test_limit_is_read_as_quotas(text, quotas):
 
 
 @pytest.mark.parametrize(
-    "limit", ["five per minute", "0/minute", "5/minute;0/hour", ";", "5", "1000000001/day"]
+    "limit",
+    [
+        *["five per minute", "0/minute", "5/minute;0/hour", ";", "5", "1000000001/day"],
+        *["1 per 11 year", "5/minute;1 per 11 year", f"1 per {10**400} day"],
+    ],
 )
 def test_limit_that_is_none_raises_as_it_is_said(resilience, limit):
     """What cannot be read, or lets nothing through, raises where it is written."""
     with pytest.raises(ConfigurationError, match=r"limit is .*; it must be limits like"):
         resilience.limit(limit)
+
+
+def test_window_may_last_ten_years():
+    """That is the longest."""
+    assert len(parse_limit("1 per 10 year").quotas) == 1
 
 
 def test_cost_above_the_limit_raises_as_it_is_said(resilience):
@@ -96,6 +105,12 @@ def test_get_includes_head(make_view):
     app = make_view("2/minute", methods=["GET"])
     assert statuses(app, ["/"] * 2, method="HEAD") == [200, 200]
     assert [ask(app, method=verb).status_code for verb in ("HEAD", "GET", "PUT")] == [429, 429, 200]
+
+
+def test_head_may_be_named_beside_get(make_view):
+    """It says what holds anyway."""
+    app = make_view("1/minute", methods=["HEAD", "GET"])
+    assert [ask(app, method=verb).status_code for verb in ("GET", "HEAD")] == [200, 429]
 
 
 def test_head_has_no_quota_beside_that_of_get(make_view):
@@ -182,6 +197,10 @@ def test_function_that_raises_is_loud(make_limited, resilience, argument, log_li
         ("per_method", "yes"),
         ("on_storage_error", "shut"),
         ("methods", {"POST": 1}.get),
+        ("methods", []),
+        ("methods", ["HEAD"]),
+        ("methods", ["options"]),
+        ("methods", {"HEAD", "OPTIONS"}),
         ("cost", 0.5),
         ("cost", -1),
         ("cost", 10**7),

@@ -21,6 +21,7 @@ EVENT = LimitExceeded(
     key_type="key",
     key_hash="abc",
 )
+LONG = replace(EVENT, window=3600, route="/search")
 AT_EXIT = """
 from flask import Flask
 from flask_resilience import Resilience
@@ -152,6 +153,69 @@ def test_many_keys_stay_bounded_and_add_up(suppression, told, clock):
     assert sum(1 + one.suppressed for one in told) == 6000
     others = [one for one in told if one.key_hash is None]
     assert sum(1 + one.suppressed for one in others) == 2 * (3000 - MOST_KEYS)
+
+
+@pytest.fixture
+def crowded(suppression, told):
+    """Return a suppression that knows as many keys of an hour as it may, and told of each."""
+    for number in range(MOST_KEYS):
+        suppression.add(f"key {number}", LONG)
+    told.clear()
+    return suppression
+
+
+def test_flood_of_one_route_does_not_silence_another(crowded, told):
+    """Where there is no room for keys each route is still told of by itself."""
+    for number in range(5):
+        crowded.add(f"bot {number}", LONG)
+    crowded.add("somebody", replace(LONG, route="/login"))
+    assert [one.route for one in told] == ["/search", "/login"]
+
+
+def test_those_without_room_are_told_each_minute(crowded, told, clock):
+    """However long the window is: those who come together are several floods."""
+    for number in range(1, 11):
+        crowded.add(f"bot {number}", LONG)
+        if not number % 2:
+            clock.advance(60)
+    assert [one.suppressed for one in told] == [0, 1, 1, 1, 1]
+    crowded.tell_due()
+    assert sum(1 + one.suppressed for one in told) == 10
+
+
+def test_those_without_room_are_told_though_none_follows(crowded, told, clock):
+    """Any request that comes a minute later has what was counted told, time and again."""
+    for _ in range(3):
+        for number in range(5):
+            crowded.add(f"bot {number}", LONG)
+        clock.advance(60)
+        crowded.tell_due()
+    assert [one.suppressed for one in told] == [0, 3, 4, 4]
+
+
+def test_those_without_room_are_told_no_sooner_than_their_window(suppression, told, clock):
+    """A window that is shorter than a minute is what they wait for."""
+    short = replace(EVENT, window=5)
+    for number in range(MOST_KEYS):
+        suppression.add(f"key {number}", LONG)
+    told.clear()
+    for number in range(3):
+        suppression.add(f"bot {number}", short)
+        clock.advance(5 if number == 1 else 0)
+    assert [one.suppressed for one in told] == [0, 1]
+
+
+@pytest.mark.parametrize("pause", [0, 7, 60, 500], ids="{} s".format)
+def test_crowds_of_several_routes_add_up(crowded, told, clock, pause):
+    """Lines and what they have suppressed are all rejections, whoever is told of by himself."""
+    for number in range(2000):
+        route = ("/search", "/login", "/cart")[number % 3]
+        crowded.add(f"key {number}", replace(LONG, route=route))
+        if not number % 100:
+            clock.advance(pause)
+            crowded.tell_due()
+    crowded.tell_all()
+    assert sum(1 + one.suppressed for one in told) == 2000
 
 
 def test_keys_are_forgotten_after_their_window(suppression, told, clock):

@@ -146,6 +146,55 @@ def test_pauses_double_to_half_a_minute(guard, storage, clock, probes):
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
+def pause(guard, clock, probes):
+    """Return after how many seconds an outage that goes on is probed next."""
+    waited = 0.0
+    while not probes:
+        clock.advance(0.5)
+        waited += 0.5
+        fails(guard)
+    return waited
+
+
+def come_back(guard, storage, probes):
+    """Let the probe that was started find that the storage works."""
+    storage.fails = set()
+    probes.pop()()
+    assert fails(guard) == 0
+
+
+def test_pauses_go_on_doubling_where_it_fails_again_soon(guard, storage, clock, probes):
+    """A storage that only its probe finds well is not down and up each second."""
+    pauses = []
+    for _ in range(7):
+        storage.fails = {"read"}
+        fails(guard)
+        pauses.append(pause(guard, clock, probes))
+        come_back(guard, storage, probes)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("well_for", "expected"),
+    [
+        pytest.param(30.0, 2.0, id="half a minute"),
+        pytest.param(30.5, 1.0, id="longer"),
+    ],
+)
+def test_storage_that_was_well_for_long_is_probed_soon(
+    guard, storage, clock, probes, well_for, expected
+):
+    """More than 30 seconds after it came back an outage is a new one."""
+    storage.fails = {"read"}
+    fails(guard)
+    pause(guard, clock, probes)
+    come_back(guard, storage, probes)
+    clock.advance(well_for)
+    storage.fails = {"read"}
+    fails(guard)
+    assert pause(guard, clock, probes) == expected
+
+
 @pytest.mark.parametrize("kind", ["read", "write"])
 def test_storage_that_only_reads_is_down(guard, storage, clock, events, probes, kind):
     """A storage that is full or read-only is not back because it answers."""

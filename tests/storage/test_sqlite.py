@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import shutil
@@ -422,6 +423,33 @@ def test_thread_that_came_late_tries_all_the_same(storage, path, monkeypatch):
         sqlite_file.execute(late, "DELETE FROM circuits", end=time.monotonic() - 1.0)
     assert len(pauses) == 5
     assert storage.read("a").circuit is None
+
+
+def test_writer_is_woken_soon_after_a_short_lock(storage, path):
+    """SQLite itself waits a little: one of many writers finds the moment between two others."""
+    storage.read("a")
+    identity = sqlite_file.identify(str(path))
+    opened = sqlite_file.open_file(str(path), identity, SystemClock())
+    with closing(opened.connection) as connection:
+        ((milliseconds,),) = connection.execute("PRAGMA busy_timeout").fetchall()
+    assert 1 <= milliseconds <= 10
+
+
+def test_file_is_made_by_who_came_late_all_the_same(storage, path, monkeypatch):
+    """Time that passed while another process made a file here does not count alone, either."""
+    path.parent.mkdir(mode=0o700)
+    pauses, folder = [], os.open(path.parent, os.O_RDONLY)
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            os.close(folder)
+
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr(time, "sleep", pause)
+    assert storage.read("a").circuit is None
+    assert len(pauses) == 5
 
 
 def test_worker_killed_in_a_write_leaves_what_was(storage, path):
