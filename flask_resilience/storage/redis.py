@@ -11,7 +11,7 @@ import redis  # noqa: F401  # whoever imports this is told at once if the extra 
 from ..circuits.circuit_storage import Reading
 from ..policies.circuit import Circuit
 from .encoding import decode, encode
-from .redis_server import Argument, Script, Server, place
+from .redis_server import Argument, InRedis, Script, place
 
 SCRIPT = Script("""
 -- KEYS[1]: where the circuit is
@@ -32,32 +32,12 @@ return {1, ARGV[2], '', now[1], now[2]}
 """)
 
 
-class RedisStorage:
+class RedisStorage(InRedis):
     """A hash for each circuit, written by one small script.
 
     Its time is the server's. A circuit's version is a new random word at each write, so that no
     flush, restart or expiry makes an old one right again.
-
-    :param url: As :class:`~flask_resilience.rules.StorageURL` accepts it; options of redis-py in
-        its query override ours, so ``socket_timeout=0.2`` gives a far server more time.
-    :param namespace: Whose circuits they are.
-    :raises ConfigurationError: If the URL is none of Redis.
     """
-
-    name = "redis"
-    shared = True
-
-    def __init__(self, url: str, *, namespace: str = "") -> None:
-        self._server = Server(url)
-        self._namespace = namespace
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, namespace={self._namespace!r})"
-
-    @property
-    def address(self) -> str:
-        """Return where it is, as a URL without user, password and options."""
-        return self._server.address
 
     def read(self, key: str) -> Reading:
         """Return what is held for *key*.
@@ -78,10 +58,6 @@ class RedisStorage:
             key, _sent(version), secrets.token_hex(8), encode(circuit), milliseconds
         )
         return accepted, Reading(circuit, held.version, held.now) if accepted else held
-
-    def close(self) -> None:
-        """Close this process's connections; the next use opens them again."""
-        self._server.close()
 
     def _run(self, key: str, *arguments: Argument) -> tuple[bool, Reading]:
         where = place(self._namespace, key, "circuit")

@@ -9,7 +9,7 @@ from ..policies.moving_window import Held
 from ..policies.quota import Claim, Decision, Standing, Strategy
 from ..policies.window_counter import CountedWindows, WindowCounter
 from .redis_scripts import GIVE_BACK_COUNTED, GIVE_BACK_MOVING, TAKE_COUNTED, TAKE_MOVING
-from .redis_server import Argument, Client, Script, Server, place, places, primaries
+from .redis_server import Argument, Client, InRedis, Script, place, places, primaries
 
 TIMEOUT = 0.1
 """Seconds to wait for an answer: more than circuits do, since each request waits for one, and 200
@@ -25,31 +25,13 @@ Call: TypeAlias = tuple[Script, str, list[Argument]]
 """A script, the kind of key it is for, and its arguments."""
 
 
-class RedisCounters:
+class RedisCounters(InRedis):
     """A hash for each key whose windows are counted, a list of times for each whose windows move.
 
     The server decides, in its own time, by a small script for each kind.
-
-    :param url: As :class:`~flask_resilience.rules.StorageURL` accepts it; options of redis-py in
-        its query override ours, so ``socket_timeout=0.2`` gives a far server more time.
-    :param namespace: Whose counters they are.
-    :raises ConfigurationError: If the URL is none of Redis.
     """
 
-    name = "redis"
-    shared = True
-
-    def __init__(self, url: str, *, namespace: str = "") -> None:
-        self._server = Server(url, TIMEOUT)
-        self._namespace = namespace
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, namespace={self._namespace!r})"
-
-    @property
-    def address(self) -> str:
-        """Return where it is, as a URL without user, password and options."""
-        return self._server.address
+    timeout = TIMEOUT
 
     def take(self, claim: Claim) -> Decision:
         """Grant *claim* if every quota has room for it, else take nothing.
@@ -90,10 +72,6 @@ class RedisCounters:
         :raises StorageError: If a server cannot be asked in time, or cannot write.
         """
         self._server.ask(self._forget)
-
-    def close(self) -> None:
-        """Close this process's connections; the next use opens them again."""
-        self._server.close()
 
     def _decide(self, claim: Claim, *, takes: bool) -> Decision:
         kind = KINDS[claim.strategy]

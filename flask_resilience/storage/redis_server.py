@@ -91,7 +91,7 @@ class Server:
     :raises ConfigurationError: If the URL is none of Redis.
     """
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, timeout: float) -> None:
         self._target = Target.of(check("url", url, StorageURL()), timeout)
         self._client = PerProcess(self._target.connect)
 
@@ -118,6 +118,36 @@ class Server:
         """Close this process's connections; the next use opens them again."""
         if (client := self._client.made) is not None:
             client.close()
+
+
+class InRedis:
+    """What circuits and counters there have in common.
+
+    :param url: As :class:`~flask_resilience.rules.StorageURL` accepts it; options of redis-py in
+        its query override ours, so ``socket_timeout=0.2`` gives a far server more time.
+    :param namespace: Whose they are.
+    :raises ConfigurationError: If the URL is none of Redis.
+    """
+
+    name = "redis"
+    shared = True
+    timeout = TIMEOUT
+
+    def __init__(self, url: str, *, namespace: str = "") -> None:
+        self._server = Server(url, self.timeout)
+        self._namespace = namespace
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, namespace={self._namespace!r})"
+
+    @property
+    def address(self) -> str:
+        """Return where it is, as a URL without user, password and options."""
+        return self._server.address
+
+    def close(self) -> None:
+        """Close this process's connections; the next use opens them again."""
+        self._server.close()
 
 
 def place(namespace: str, key: str, kind: str) -> str:
