@@ -90,8 +90,8 @@ def check_limit(name: str, limit: object) -> Parsed:
     except ValueError:
         pass
     raise ConfigurationError(
-        f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second' of 1 to "
-        f"{LARGEST_AMOUNT}, several of them separated by ';'.",
+        f"{name} is {limit!r}; it must be limits like '10 per minute' or '5/second', of 1 to "
+        f"{LARGEST_AMOUNT} in at most ten years, several of them separated by ';'.",
         key=name,
         value=limit,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..policies.moving_window import Held
 from ..policies.quota import Claim, Decision, Standing, Strategy
 from ..policies.window_counter import CountedWindows, WindowCounter
 from .redis_scripts import GIVE_BACK_COUNTED, GIVE_BACK_MOVING, TAKE_COUNTED, TAKE_MOVING
-from .redis_server import Argument, Client, InRedis, Script, place, places, primaries
+from .redis_server import Argument, Client, InRedis, place, places, primaries
 
 TIMEOUT = 0.1
 """Seconds to wait for an answer: more than circuits do, since each request waits for one, and 200
@@ -20,9 +20,6 @@ SLACK = 10
 
 BATCH = 1000
 """About how many keys one round trip looks at when all are forgotten."""
-
-Call: TypeAlias = tuple[Script, str, list[Argument]]
-"""A script, the kind of key it is for, and its arguments."""
 
 
 class RedisCounters(InRedis):

@@ -37,7 +37,12 @@ def session_on(policy):
 
 def half_open(session, upstream):
     session.get(upstream.url, retries=0)
-    time.sleep(0.2)
+    while not is_over(storage.read(upstream.url)):
+        time.sleep(0.01)
+
+
+def is_over(reading):
+    return reading.now >= reading.circuit.open_until
 
 
 def tell(upstream, error, asked):
